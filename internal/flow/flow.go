@@ -1,0 +1,169 @@
+// Package flow holds the words that the rest of Tidemill speaks: datasets and their
+// manifests, loads, sources, sinks, buckets, tasks, kinds of error, secrets. It does no I/O.
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+)
+
+// Batch is a slice of rows in Arrow's columns. A batch belongs to its consumer, who
+// releases it.
+type Batch = arrow.RecordBatch
+
+// Query says what a Source is to read; its fields are the connector's own.
+type Query struct {
+	Text   string          // SQL, a path, a URI: what the connector calls its query
+	Values []any           // values bound to the places of Text, in order
+	Args   json.RawMessage // the connector's further keys, as in the pipeline file
+}
+
+// Source is an outside system that is read.
+type Source interface {
+	// Read returns one schema, known before the first batch, and the batches. Iteration
+	// stops at the first error.
+	Read(ctx context.Context, q Query) (*arrow.Schema, iter.Seq2[Batch, error], error)
+	// Kind tells what an error that Read gave means for a retry.
+	Kind(err error) Kind
+	Close() error
+}
+
+// Sink is an outside system that is written.
+type Sink interface {
+	// Write writes rows. Writing an equal Load again leaves the same rows, whatever an
+	// earlier failed Write left behind.
+	Write(ctx context.Context, l Load, rows iter.Seq2[Batch, error]) (Receipt, error)
+	// Kind tells what an error that Write gave means for a retry.
+	Kind(err error) Kind
+	Close() error
+}
+
+// Receipt is what a Sink says about a write: read = written + rejected.
+type Receipt struct {
+	Read     int64 `json:"read"`
+	Written  int64 `json:"written"`
+	Rejected int64 `json:"rejected"`
+}
+
+// Load names one write into an outside system; equal loads are the same write.
+type Load struct {
+	Pipeline string `json:"pipeline"`
+	Step     string `json:"step"`
+	Time     string `json:"time"`             // the logical time, as TimeName writes it
+	Params   string `json:"params,omitempty"` // hash of the run's params, empty for the defaults
+}
+
+// Slot names the place of a step's dataset for one logical time: DIR = PIPELINE/STEP/TIME[-PARAMS].
+type Slot Load
+
+// TimeName writes a logical time as it stands in paths: 20171106T060000Z.
+func TimeName(t time.Time) string { return t.UTC().Format("20060102T150405Z") }
+
+// ParseTimeName reads what TimeName wrote.
+func ParseTimeName(s string) (time.Time, error) { return time.Parse("20060102T150405Z", s) }
+
+// Dir is the slot's folder below a store's data/.
+func (s Slot) Dir() string {
+	d := s.Pipeline + "/" + s.Step + "/" + s.Time
+	if s.Params != "" {
+		d += "-" + s.Params
+	}
+	return d
+}
+
+// Object is a file in a Bucket.
+type Object struct {
+	Name     string // the path below the bucket's root, with slashes
+	Size     int64  // bytes
+	ETag     string // opaque; changes when the content does; may be empty
+	Modified time.Time
+}
+
+// Condition restricts Create. The zero value overwrites.
+type Condition struct {
+	IfAbsent bool   // only if no object has the name
+	IfMatch  string // only if the object's ETag is this
+}
+
+// Writer receives the bytes of one object, which appears under its name, whole, at Commit.
+// Commit fails with Conflict when the Condition does not hold. Abort after Commit does nothing.
+type Writer interface {
+	io.Writer
+	Commit() (Object, error)
+	Abort() error
+}
+
+// Bucket holds files: a folder, an S3 bucket. A missing object is an Error of kind NotFound.
+type Bucket interface {
+	Stat(ctx context.Context, name string) (Object, error)
+	// Open reads length bytes from offset; a negative length reads to the end.
+	Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error)
+	Create(ctx context.Context, name string, c Condition) (Writer, error)
+	// List yields the objects whose names begin with prefix, in name order.
+	List(ctx context.Context, prefix string) iter.Seq2[Object, error]
+}
+
+// Remover is a Bucket that can delete. Removing what is not there is no error.
+type Remover interface {
+	Remove(ctx context.Context, names ...string) error
+}
+
+// Copier is a Bucket that can copy one of its objects without the bytes passing through here.
+type Copier interface {
+	Copy(ctx context.Context, from, to string) (Object, error)
+}
+
+// Locator is a Bucket whose objects are files of this machine.
+type Locator interface {
+	Path(name string) string
+}
+
+// Request is one attempt at one state of a run. It names connections, never their contents.
+type Request struct {
+	Key       string          // RUN/STATE[ITEM]/ATTEMPT; equal keys are the same attempt
+	Run       string          // the run's id
+	State     string          // the state's name
+	Item      string          // the item of an each, empty outside one
+	Attempt   int             // from 1; a repeat after a crash is a new number
+	Resource  string          // arn:aws:states:::SERVICE:API[.sync]
+	Arguments json.RawMessage // the state's arguments, evaluated
+	Log       io.Writer       // the attempt's log; never nil
+	Progress  func(Progress)  // may be called often and from any goroutine; never nil
+}
+
+// Progress is how far an attempt has come. Zero totals are unknown.
+type Progress struct {
+	Doing            string // a few words: "read orders_20171106.csv"
+	Rows, Bytes      int64
+	TotalRows, Total int64   // of Rows, of Bytes
+	Fraction         float64 // 0…1 where neither total is known but the share is
+}
+
+// Token finds a piece of work again after the process that began it is gone.
+type Token string
+
+// Task is work that outlives the call that began it.
+type Task interface {
+	// Start begins the work. The same Request.Key again gives the same token and begins nothing new.
+	Start(ctx context.Context, r Request) (Token, error)
+	// Wait returns the work's output; the process that waits need not be the one that started.
+	Wait(ctx context.Context, t Token) (json.RawMessage, error)
+	Stop(ctx context.Context, t Token) error
+}
+
+// TaskFunc is work that dies with the process and is run again after a crash.
+type TaskFunc func(ctx context.Context, r Request) (json.RawMessage, error)
+
+// Lookup resolves names at use. It is made by the command line and handed to tasks.
+type Lookup interface {
+	// Bucket returns the bucket that holds uri (a path of the project, an absolute path,
+	// file://, s3://BUCKET/KEY) and the object's name in it.
+	Bucket(ctx context.Context, uri string) (Bucket, string, error)
+	// Text returns the text (SQL, mostly) that has the content hash.
+	Text(ctx context.Context, hash string) (string, error)
+}

@@ -1,0 +1,154 @@
+package flow
+
+import "encoding/json"
+
+// The arguments of our own tasks, as the compiler writes them into a machine and the
+// tasks read them. The resource is Resource(verb).
+
+// Resource is the States Language resource of one of our tasks: arn:aws:states:::tidemill:VERB.
+func Resource(verb string) string { return "arn:aws:states:::tidemill:" + verb }
+
+// SQLText is a query by content hash, with the values of its {{ … }} places in order.
+type SQLText struct {
+	Hash    string `json:"hash"`
+	Values  []any  `json:"values,omitempty"`
+	Dialect string `json:"dialect,omitempty"` // spark (default), or duckdb where the file gives both
+}
+
+// DatasetJob makes one dataset: `extract`, `sql`, both fused, with `checks` and `keep`.
+// Verbs: extract, sql. Its output is an Output.
+type DatasetJob struct {
+	Engine   string              `json:"engine"` // duckdb, spark
+	Slot     Slot                `json:"slot"`
+	Extract  *Extract            `json:"extract,omitempty"`
+	SQL      *SQLText            `json:"sql,omitempty"`
+	Inputs   map[string]string   `json:"inputs,omitempty"`   // table name → manifest URI; an each's table → several, see Unions
+	Unions   map[string][]string `json:"unions,omitempty"`   // table name → manifest URIs whose union it is
+	Previous bool                `json:"previous,omitempty"` // the SQL names the table previous
+	Checks   []Check             `json:"checks,omitempty"`
+	Keep     *Keep               `json:"keep,omitempty"`
+}
+
+// Extract reads from outside. Where From is a list of files it is a path, folder, glob or URI.
+type Extract struct {
+	From        string            `json:"from"`
+	Format      string            `json:"format,omitempty"`      // csv, json, ndjson, parquet; default by extension
+	Dialect     *Dialect          `json:"dialect,omitempty"`     // csv; default: decided from the data
+	Compression string            `json:"compression,omitempty"` // none, gzip, zstd; default by extension
+	Columns     Schema            `json:"columns,omitempty"`     // declared types; they win
+	Read        []string          `json:"read,omitempty"`        // the columns the SQL reads; empty: all
+	Drift       string            `json:"drift,omitempty"`       // freeze (default), add, discard
+	Rejects     Limit             `json:"rejects"`
+	OnDuplicate string            `json:"on_duplicate,omitempty"` // reject (default), last
+	OnEmpty     string            `json:"on_empty,omitempty"`     // fail (default), ok, skip
+	Query       *SQLText          `json:"query,omitempty"`        // SQL connections
+	Args        json.RawMessage   `json:"args,omitempty"`         // a connector's further keys
+	Cursor      string            `json:"cursor,omitempty"`
+	Connection  string            `json:"connection,omitempty"`
+	Dataset     map[string]string `json:"dataset,omitempty"` // of another pipeline: pipeline, step, at
+}
+
+// Limit says how many rejects a step bears: Mode fail (none), keep (any), or up to Max rows or Percent of the rows read.
+type Limit struct {
+	Mode    string  `json:"mode"` // fail, keep, max
+	Max     int64   `json:"max,omitempty"`
+	Percent float64 `json:"percent,omitempty"`
+}
+
+// Dialect is how a CSV file is written.
+type Dialect struct {
+	Delimiter string   `json:"delimiter,omitempty"` // one character
+	Quote     string   `json:"quote,omitempty"`     // one character, or none
+	Escape    string   `json:"escape,omitempty"`    // one character; default: the quote doubled
+	Header    *bool    `json:"header,omitempty"`
+	Encoding  string   `json:"encoding,omitempty"` // utf-8 (default), latin-1, windows-1252, utf-16
+	Nulls     []string `json:"nulls,omitempty"`    // texts that mean NULL; default: the empty field
+	Skip      int      `json:"skip,omitempty"`     // lines before the header
+	Comment   string   `json:"comment,omitempty"`
+	Date      string   `json:"date_format,omitempty"` // Spark's pattern
+	Timestamp string   `json:"timestamp_format,omitempty"`
+}
+
+// Check is one rule that a dataset must meet.
+type Check struct {
+	Kind       string    `json:"kind"` // unique, not_null, accepted_values, range, matches, relationship, freshness, rows, sql
+	Columns    []string  `json:"columns,omitempty"`
+	Values     []any     `json:"values,omitempty"`
+	Min        any       `json:"min,omitempty"`
+	Max        any       `json:"max,omitempty"`
+	Regex      string    `json:"regex,omitempty"`
+	To         string    `json:"to,omitempty"`          // step.column
+	Within     string    `json:"within,omitempty"`      // a duration: 2d
+	VsPrevious []float64 `json:"vs_previous,omitempty"` // least and most ratio to the previous dataset's rows
+	SQL        *SQLText  `json:"sql,omitempty"`         // a predicate of a good row
+	Text       string    `json:"text,omitempty"`        // the check as the user wrote it, for messages
+	Severity   string    `json:"severity,omitempty"`    // fail (default), warn, reject
+	At         string    `json:"at,omitempty"`          // the logical time, for freshness; RFC 3339
+}
+
+// Keep makes a step's table the accumulated whole of its runs.
+type Keep struct {
+	Mode       string   `json:"mode"` // merge, append
+	Key        []string `json:"key,omitempty"`
+	OrderBy    string   `json:"order_by,omitempty"`
+	DeleteWhen *SQLText `json:"delete_when,omitempty"`
+}
+
+// LoadJob writes a dataset into files outside. Verb: load. Phase stage writes aside and
+// checks, flip makes it visible, all does both; flip is given stage's output as Staged.
+type LoadJob struct {
+	Engine      string          `json:"engine"`
+	Load        Load            `json:"load"`
+	From        string          `json:"from"` // manifest URI
+	To          string          `json:"to"`   // folder or s3:// prefix
+	Connection  string          `json:"connection,omitempty"`
+	Mode        string          `json:"mode"`             // replace, append
+	Scope       string          `json:"scope,omitempty"`  // run, partitions, all
+	Layout      string          `json:"layout,omitempty"` // prefix (default), run
+	PartitionBy []string        `json:"partition_by,omitempty"`
+	Format      string          `json:"format,omitempty"` // parquet (default), csv, ndjson
+	Phase       string          `json:"phase,omitempty"`  // all (default), stage, flip
+	Staged      json.RawMessage `json:"staged,omitempty"`
+	Args        json.RawMessage `json:"args,omitempty"` // a connector's further keys
+}
+
+// LoadOutput is what a load leaves in the machine's data.
+type LoadOutput struct {
+	To     string `json:"to"`
+	Rows   int64  `json:"rows"`
+	Files  int    `json:"files"`
+	Bytes  int64  `json:"bytes"`
+	Staged string `json:"staged,omitempty"` // phase stage: where the staging record lies
+}
+
+// CopyJob copies a file, folder or glob. Verb: copy. Output: {files, bytes}.
+type CopyJob struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// ExistsJob fails with NotFound where nothing is at URI. Verb: exists. Output: {uri, bytes, etag}.
+type ExistsJob struct {
+	URI string `json:"uri"`
+}
+
+// RunJob runs a program of this machine. Verb: run. Output: the last line of its standard
+// output if that is JSON, else {exit: 0}.
+type RunJob struct {
+	Argv []string          `json:"argv"`
+	Env  map[string]string `json:"env,omitempty"`
+	Cwd  string            `json:"cwd,omitempty"`
+}
+
+// PublishJob makes a run's datasets the current ones of their slots and moves its cursors,
+// under the slots' leases. Verb: publish. It is the last state of a run that made datasets.
+type PublishJob struct {
+	Datasets map[string]string `json:"datasets"` // step → manifest URI
+	Slots    map[string]Slot   `json:"slots"`    // step → slot
+	Cursors  map[string]string `json:"cursors,omitempty"`
+}
+
+// CleanupJob removes what a failed run staged and did not publish. Verb: cleanup.
+type CleanupJob struct {
+	Loads []LoadJob `json:"loads"`
+}
