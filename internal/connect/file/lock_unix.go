@@ -1,0 +1,37 @@
+//go:build unix
+
+package file
+
+import (
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// lock takes the lock of a folder, which the kernel gives back when its holder dies. The
+// file may be pruned between opening and locking; then the lock is of no use and is taken again.
+func lock(path string) (unlock func(), err error) {
+	for {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666)
+		if err != nil {
+			return nil, err
+		}
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+			_ = f.Close() //nolint:errcheck // the lock's error is told
+			return nil, err
+		}
+		held, err1 := f.Stat()
+		now, err2 := os.Stat(path)
+		if err1 == nil && err2 == nil && os.SameFile(held, now) {
+			return func() { _ = f.Close() }, nil //nolint:errcheck // closing gives the lock back
+		}
+		_ = f.Close() //nolint:errcheck // it was pruned
+	}
+}
+
+func inode(i fs.FileInfo) uint64 {
+	if s, ok := i.Sys().(*syscall.Stat_t); ok {
+		return uint64(s.Ino)
+	}
+	return 0
+}
