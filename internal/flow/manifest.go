@@ -55,6 +55,7 @@ type Manifest struct {
 	Files    []File    `json:"files"`
 	Rows     int64     `json:"rows"`
 	Rejected int64     `json:"rejected"`
+	Read     int64     `json:"read,omitempty"`    // records at the source, before any grouping
 	Rejects  []File    `json:"rejects,omitempty"` // the rejected rows with their reasons
 	Schema   Schema    `json:"schema"`
 	Inputs   []Input   `json:"inputs,omitempty"`
@@ -75,7 +76,9 @@ type Output struct {
 	Rows       int64    `json:"rows"`
 	Bytes      int64    `json:"bytes"`
 	SchemaHash string   `json:"schema_hash"`
+	Read       int64    `json:"read,omitempty"` // records of an extract at the source
 	Rejected   int64    `json:"rejected,omitempty"`
+	Cursor     string   `json:"cursor,omitempty"`   // the greatest value of the extract's cursor column; publish moves the mark to it
 	Warnings   []string `json:"warnings,omitempty"` // what a person should know: checks of severity warn, a schema file written
 	Skipped    bool     `json:"skipped,omitempty"`  // on_empty: skip, and there was nothing
 }

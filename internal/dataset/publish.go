@@ -1,0 +1,313 @@
+package dataset
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/big"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/flow"
+)
+
+// Pointer is what _current.json holds: the attempt of a slot that others read.
+type Pointer struct {
+	Version  int       `json:"version"`
+	Manifest string    `json:"manifest"` // relative to the slot's folder
+	SHA256   string    `json:"sha256"`
+	Run      string    `json:"run"`
+	Attempt  int       `json:"attempt"`
+	At       time.Time `json:"at"` // when it was flipped
+}
+
+// Current reads a slot's pointer and the object that holds it; NotFound where nothing was published.
+func (s Store) Current(ctx context.Context, slot flow.Slot) (Pointer, flow.Object, error) {
+	name := s.Name(SlotDir(slot) + "/" + PointerName)
+	o, err := s.Bucket.Stat(ctx, name)
+	if err != nil {
+		return Pointer{}, o, err
+	}
+	text, err := read(ctx, s.Bucket, name)
+	if err != nil {
+		return Pointer{}, o, err
+	}
+	var p Pointer
+	if err := json.Unmarshal(text, &p); err != nil || p.Version != 1 || p.Manifest == "" {
+		return Pointer{}, o, &flow.Error{Op: "read " + name, Kind: flow.Invalid, Err: fmt.Errorf("not a pointer of version 1: %w", err)}
+	}
+	return p, o, nil
+}
+
+// CurrentDataset reads the published dataset of a slot.
+func (s Store) CurrentDataset(ctx context.Context, slot flow.Slot) (*Dataset, error) {
+	p, _, err := s.Current(ctx, slot)
+	if err != nil {
+		return nil, err
+	}
+	return s.Read(ctx, nil, s.URIOf(SlotDir(slot)+"/"+p.Manifest))
+}
+
+// older tells whether run and attempt come before the pointer's: an earlier attempt of the
+// same run, or an earlier run of the same key (their ids differ in the -N at the end).
+func older(run string, attempt int, than Pointer) bool {
+	if run == than.Run {
+		return attempt < than.Attempt
+	}
+	base, n := runNumber(run)
+	base2, n2 := runNumber(than.Run)
+	if base == than.Run {
+		return false
+	}
+	return (base == base2 || run == base2) && (run == base2 || n < n2)
+}
+
+// runNumber cuts the -N from a run's id; a first run has none and counts 1.
+func runNumber(run string) (string, int) {
+	i := strings.LastIndexByte(run, '-')
+	if i < 0 || len(run)-i-1 > 5 { // six characters are the key's hash
+		return run, 1
+	}
+	n, err := strconv.Atoi(run[i+1:])
+	if err != nil || n < 2 {
+		return run, 1
+	}
+	return run[:i], n
+}
+
+// flip makes a dataset the current one of its slot. The caller holds the slot's lease.
+func (s Store) flip(ctx context.Context, slot flow.Slot, d *Dataset) error {
+	rel, ok := s.Rel(d.URI)
+	dir := SlotDir(slot) + "/"
+	if !ok || !strings.HasPrefix(rel, dir) {
+		return &flow.Error{Op: "publish " + d.URI, Kind: flow.Invalid, Err: fmt.Errorf("it does not lie in its slot %s", slot.Dir())}
+	}
+	now, o, err := s.Current(ctx, slot)
+	when := flow.Condition{IfAbsent: true}
+	switch {
+	case err == nil && now.SHA256 == d.SHA256 && now.Manifest == strings.TrimPrefix(rel, dir):
+		return nil
+	case err == nil && older(d.Run, d.Attempt, now):
+		return &flow.Error{Op: "publish " + d.URI, Kind: flow.Conflict, Err: fmt.Errorf("run %s attempt %d has published since", now.Run, now.Attempt),
+			Hint: "Nothing is lost: a newer attempt stands. Start a new run to replace it."}
+	case err == nil:
+		when = flow.Condition{IfMatch: o.ETag}
+		if o.ETag == "" {
+			when = flow.Condition{}
+		}
+	case flow.KindOf(err) != flow.NotFound:
+		return err
+	}
+	text, err := encode(Pointer{Version: 1, Manifest: strings.TrimPrefix(rel, dir), SHA256: d.SHA256, Run: d.Run, Attempt: d.Attempt, At: s.now()})
+	if err != nil {
+		return err
+	}
+	_, err = write(ctx, s.Bucket, s.Name(dir+PointerName), text, when)
+	return err
+}
+
+// Publish makes a run's datasets the current ones, under the leases of all their slots,
+// and moves the cursors after that. It may be repeated.
+func (s Store) Publish(ctx context.Context, owner string, j flow.PublishJob) error {
+	sets := map[string]*Dataset{}
+	steps := slices.Sorted(maps.Keys(j.Datasets))
+	for _, step := range steps {
+		slot, ok := j.Slots[step]
+		if !ok {
+			return &flow.Error{Op: "publish " + step, Kind: flow.Invalid, Err: errors.New("the job names no slot for it")}
+		}
+		d, err := s.Read(ctx, nil, j.Datasets[step])
+		if err != nil {
+			return err
+		}
+		if d.Step != slot.Step {
+			return &flow.Error{Op: "publish " + step, Kind: flow.Invalid, Err: fmt.Errorf("the manifest is of step %s", d.Step)}
+		}
+		sets[step] = d
+	}
+	leases := make([]*Lease, 0, len(steps))
+	defer func() {
+		for _, l := range leases {
+			l.Release(context.WithoutCancel(ctx))
+		}
+	}()
+	for _, step := range steps {
+		l, err := s.Lease(ctx, SlotDir(j.Slots[step])+"/"+LeaseName, owner)
+		if err != nil {
+			return err
+		}
+		leases = append(leases, l)
+	}
+	for _, step := range steps {
+		if err := s.flip(ctx, j.Slots[step], sets[step]); err != nil {
+			return err
+		}
+	}
+	for _, step := range slices.Sorted(maps.Keys(j.Cursors)) {
+		slot, ok := j.Slots[step]
+		if !ok {
+			return &flow.Error{Op: "move cursor of " + step, Kind: flow.Invalid, Err: errors.New("the job names no slot for it")}
+		}
+		if err := s.MoveCursor(ctx, slot, j.Cursors[step]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Version is one published dataset.
+type Version struct {
+	Slot     flow.Slot
+	Manifest string // URI
+}
+
+// Versions lists the published datasets of a pipeline's step (all steps if it is empty), in order
+// of step and time.
+func (s Store) Versions(ctx context.Context, pipeline, step string) ([]Version, error) {
+	prefix := "data/" + pipeline + "/"
+	if step != "" {
+		prefix += step + "/"
+	}
+	var out []Version
+	for o, err := range s.Bucket.List(ctx, s.Name(prefix)+"/") {
+		if err != nil {
+			return nil, err
+		}
+		if path.Base(o.Name) != PointerName {
+			continue
+		}
+		dir := path.Dir(strings.TrimPrefix(strings.TrimPrefix(o.Name, s.Prefix), "/"))
+		slot, ok := ParseSlot(strings.TrimPrefix(dir, "data/"))
+		if !ok {
+			continue
+		}
+		p, _, err := s.Current(ctx, slot)
+		if err != nil {
+			if flow.KindOf(err) == flow.NotFound {
+				continue
+			}
+			return nil, err
+		}
+		out = append(out, Version{slot, s.URIOf(dir + "/" + p.Manifest)})
+	}
+	return out, nil
+}
+
+// Latest reads the published dataset of the latest logical time before the slot's, with
+// the same params; NotFound where there is none.
+func (s Store) Latest(ctx context.Context, slot flow.Slot) (*Dataset, error) {
+	all, err := s.slots(ctx, slot.Pipeline, slot.Step)
+	if err != nil {
+		return nil, err
+	}
+	var best flow.Slot
+	for _, v := range all {
+		if v.Params == slot.Params && v.Time < slot.Time && v.Time > best.Time {
+			best = v
+		}
+	}
+	if best.Time == "" {
+		return nil, &flow.Error{Op: "find a dataset of " + slot.Pipeline + "." + slot.Step + " before " + slot.Time, Kind: flow.NotFound, Err: errors.New("none was published"),
+			Hint: "The first run of a step has no previous one."}
+	}
+	return s.CurrentDataset(ctx, best)
+}
+
+// slots lists the slots of a step that have a pointer.
+func (s Store) slots(ctx context.Context, pipeline, step string) ([]flow.Slot, error) {
+	var out []flow.Slot
+	for o, err := range s.Bucket.List(ctx, s.Name("data/"+pipeline+"/"+step)+"/") {
+		if err != nil {
+			return nil, err
+		}
+		rel := strings.TrimPrefix(strings.TrimPrefix(o.Name, s.Prefix), "/")
+		if slot, ok := ParseSlot(strings.TrimPrefix(path.Dir(rel), "data/")); ok && path.Base(rel) == PointerName {
+			out = append(out, slot)
+		}
+	}
+	return out, nil
+}
+
+// cursor is what cursors/PIPELINE/STEP[-PARAMS].json holds.
+type cursor struct {
+	Version int       `json:"version"`
+	Value   string    `json:"value"`
+	At      time.Time `json:"at"`
+}
+
+func cursorName(slot flow.Slot) string {
+	n := "cursors/" + slot.Pipeline + "/" + slot.Step
+	if slot.Params != "" {
+		n += "-" + slot.Params
+	}
+	return n + ".json"
+}
+
+// Cursor reads a step's mark; empty where there is none yet.
+func (s Store) Cursor(ctx context.Context, slot flow.Slot) (string, error) {
+	c, _, err := s.cursor(ctx, slot)
+	return c.Value, err
+}
+
+func (s Store) cursor(ctx context.Context, slot flow.Slot) (cursor, flow.Object, error) {
+	name := s.Name(cursorName(slot))
+	o, err := s.Bucket.Stat(ctx, name)
+	if flow.KindOf(err) == flow.NotFound {
+		return cursor{}, flow.Object{}, nil
+	}
+	if err != nil {
+		return cursor{}, o, err
+	}
+	text, err := read(ctx, s.Bucket, name)
+	if err != nil {
+		return cursor{}, o, err
+	}
+	var c cursor
+	if err := json.Unmarshal(text, &c); err != nil || c.Version != 1 {
+		return cursor{}, o, &flow.Error{Op: "read " + name, Kind: flow.Invalid, Err: fmt.Errorf("not a cursor of version 1: %w", err)}
+	}
+	return c, o, nil
+}
+
+// MoveCursor moves a step's mark forward, never back.
+func (s Store) MoveCursor(ctx context.Context, slot flow.Slot, value string) error {
+	if value == "" {
+		return nil
+	}
+	for {
+		c, o, err := s.cursor(ctx, slot)
+		if err != nil || c.Value != "" && !before(c.Value, value) {
+			return err
+		}
+		text, err := encode(cursor{Version: 1, Value: value, At: s.now()})
+		if err != nil {
+			return err
+		}
+		when := flow.Condition{IfAbsent: o.Name == "", IfMatch: o.ETag}
+		if _, err = write(ctx, s.Bucket, s.Name(cursorName(slot)), text, when); flow.KindOf(err) != flow.Conflict {
+			return err
+		}
+	}
+}
+
+// before compares marks: as numbers, as instants, or as texts, whichever both are.
+func before(a, b string) bool {
+	x, ok1 := new(big.Rat).SetString(a)
+	y, ok2 := new(big.Rat).SetString(b)
+	if ok1 && ok2 {
+		return x.Cmp(y) < 0
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999", time.DateOnly} {
+		t, err1 := time.Parse(layout, a)
+		u, err2 := time.Parse(layout, b)
+		if err1 == nil && err2 == nil {
+			return t.Before(u)
+		}
+	}
+	return a < b
+}
