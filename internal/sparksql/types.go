@@ -164,7 +164,8 @@ func (t Type) complete() bool {
 	return true
 }
 
-// DuckDB gives the DuckDB type that carries the values of the Spark type.
+// DuckDB gives the DuckDB type that carries the values of the Spark type: an interval of
+// months is an INTEGER, one of days to seconds a BIGINT of microseconds.
 func (t Type) DuckDB() string {
 	switch t.Kind {
 	case Boolean:
@@ -193,7 +194,11 @@ func (t Type) DuckDB() string {
 		return "TIMESTAMP WITH TIME ZONE"
 	case TimestampNTZ:
 		return "TIMESTAMP"
-	case YearMonth, DayTime, Calendar:
+	case YearMonth:
+		return "INTEGER"
+	case DayTime:
+		return "BIGINT"
+	case Calendar:
 		return "INTERVAL"
 	case Array:
 		return t.Elem.DuckDB() + "[]"
