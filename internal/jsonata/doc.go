@@ -1,0 +1,22 @@
+// Package jsonata is an evaluator of JSONata, the query and transformation language for
+// JSON: text and values in, values out. It does no I/O, reads no clock and holds no
+// randomness of its own; what an expression may know of the world comes in by Env.
+//
+// Parse turns a text into an Expr, which is immutable and safe for concurrent use.
+// Expr.Eval gives its value:
+//
+//	e, err := jsonata.Parse("$sum(order.lines.(price * quantity))")
+//	in, err := jsonata.Decode(body)
+//	v, err := e.Eval(in, jsonata.Env{})
+//	out, err := jsonata.Encode(v)
+//
+// Values are nil (JSON's null), bool, float64, string, *Array, *Object, Undefined and
+// functions (Function). Undefined is what an expression gives that selects nothing; it is
+// not null. Decode and FromGo make values, Encode and ToGo take them apart. A value that
+// was handed to Eval is never changed, and may be shared between evaluations.
+//
+// The language is that of the reference implementation, version 2.2, with these
+// deliberate differences: objects keep the order of insertion for every key (JavaScript
+// moves keys that look like integers to the front); regular expressions are run in linear
+// time and have neither look-around nor back-references (Parse refuses them with S0303).
+package jsonata
