@@ -340,7 +340,7 @@ func fnBase64Decode(_ Call, args []any) (any, error) {
 	}
 	raw, err := base64.RawStdEncoding.DecodeString(string(clean))
 	if err != nil {
-		raw, _ = base64.RawStdEncoding.DecodeString(string(clean[:len(clean)/4*4])) //nolint:errcheck // what can be read, as Node.js does
+		raw, _ = base64.RawStdEncoding.DecodeString(string(clean[:len(clean)/4*4])) // what can be read, as Node.js does
 	}
 	var b strings.Builder
 	for _, c := range raw {
