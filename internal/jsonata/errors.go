@@ -18,6 +18,7 @@ type Error struct {
 	value2, index, kind any
 	end                 int
 	done                bool
+	literal             bool // the token is one
 	at                  bool
 }
 
@@ -77,7 +78,11 @@ func (e *Error) render() string {
 		m = after
 		switch name {
 		case "token":
-			b.Write(appendString(nil, e.Token))
+			if e.literal {
+				b.WriteString(e.Token)
+			} else {
+				b.Write(appendString(nil, e.Token))
+			}
 		case "bare":
 			b.WriteString(e.Token)
 		case "value":

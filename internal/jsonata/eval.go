@@ -200,7 +200,7 @@ func (r *run) extend(a *Array, items []any) error {
 		return fault("D1014")
 	}
 	a.Items = append(a.Items, items...)
-	return r.charge(len(items) / 16)
+	return r.charge(len(items) / 4)
 }
 
 func (r *run) wildcard(in any) (any, error) {
@@ -236,7 +236,7 @@ func (r *run) flatten(a, out *Array, depth int) error {
 	if depth > maxValueDepth || len(out.Items) > maxItems {
 		return fault("D1014")
 	}
-	if err := r.charge(len(a.Items) / 16); err != nil {
+	if err := r.charge(len(a.Items) / 4); err != nil {
 		return err
 	}
 	for _, it := range a.Items {
@@ -330,15 +330,15 @@ func truthAt(v any, depth int) (bool, error) {
 		if depth > maxValueDepth {
 			return false, fault("D1014")
 		}
-		any := false
+		some := false
 		for _, it := range x.Items {
 			yes, err := truthAt(it, depth+1)
 			if err != nil {
 				return false, err
 			}
-			any = any || yes
+			some = some || yes
 		}
-		return any, nil
+		return some, nil
 	}
 	return false, nil
 }
@@ -428,15 +428,16 @@ func arithmetic(op operator, lhs, rhs any) (any, error) {
 	return math.Mod(a, b), nil
 }
 
-func comparable(v any) bool {
+// ordered tells whether < and > take a value.
+func ordered(v any) bool {
 	return typeBit(v)&(tString|tNumber|tMissing) != 0
 }
 
 func compare(op operator, lhs, rhs any) (any, error) {
-	if !comparable(lhs) {
+	if !ordered(lhs) {
 		return nil, faultValue("T2010", lhs)
 	}
-	if !comparable(rhs) {
+	if !ordered(rhs) {
 		return nil, faultValue("T2010", rhs)
 	}
 	if lhs == Undefined || rhs == Undefined {
@@ -540,7 +541,7 @@ func (r *run) rangeOf(lhs, rhs any) (any, error) {
 		return nil, faultValue("D2014", size)
 	}
 	n := int(to-from) + 1
-	if err := r.charge(n / 16); err != nil {
+	if err := r.charge(n / 4); err != nil {
 		return nil, err
 	}
 	items := make([]any, n)

@@ -24,7 +24,7 @@ func TestEval(t *testing.T) {
 		`$uppercase ~> $length`:                  `undefined`,
 		`("x" ~> $uppercase) & 1`:                `"X1"`,
 		`/* nothing */ 1 + 2`:                    `3`,
-		`[{"a":1}][0].a`:                         `1`,
+		`[{"a":1}][0].a`:                         `undefined`,
 		"`params`.`bucket`":                      `"b"`,
 		`$join(lines.$string(p), ",")`:           `"2,5"`,
 		`($f := function($n) { $n = 0 ? "done" : $f($n - 1) }; $f(20000))`: `"done"`,

@@ -50,7 +50,7 @@ func (l *lexer) next(infix bool) (token, *Error) {
 	start := l.i
 	t := token{start: start}
 	if l.i >= len(l.s) {
-		t.end = l.i
+		t.end, t.text = l.i, "(end)"
 		return t, nil
 	}
 	var err *Error

@@ -204,6 +204,9 @@ func fnReplace(c Call, args []any) (any, error) {
 
 func replaceText(c Call, s, sep string, with any, most float64) (any, error) {
 	to, ok := with.(string)
+	if !ok && !strings.Contains(s, sep) {
+		return s, nil
+	}
 	if !ok {
 		// The reference would print the source of the function.
 		return nil, faultValue("D3012", with)

@@ -28,7 +28,7 @@ func parse(text string) (*node, *Error) {
 		return nil, err
 	}
 	if p.tok.kind != tokEnd {
-		return nil, p.fault("S0201").token(p.tok.text)
+		return nil, p.unexpected("S0201")
 	}
 	r := resolver{}
 	n, err := r.resolve(raw)
@@ -55,6 +55,14 @@ func (p *parser) fault(code string) *Error {
 	return e
 }
 
+// unexpected is a fault of the token at hand, whose text a message quotes unless it is a
+// literal.
+func (p *parser) unexpected(code string) *Error {
+	e := p.fault(code).token(p.tok.text)
+	e.literal = p.tok.kind == tokNumber || p.tok.kind == tokValue
+	return e
+}
+
 // advance reads the next token.
 func (p *parser) advance(infix bool) *Error {
 	t, err := p.lex.next(infix)
@@ -75,7 +83,7 @@ func (p *parser) expect(op string, infix bool) *Error {
 		if p.tok.kind == tokEnd {
 			code = "S0203"
 		}
-		e := p.fault(code).token(p.tok.text)
+		e := p.unexpected(code)
 		e.Value = op
 		return e
 	}
@@ -270,7 +278,7 @@ func (p *parser) lambda(n *node) (*node, *Error) {
 // signature reads the types of a lambda's parameters, which are no expression: the tokens
 // are put together again.
 func (p *parser) signature(n *node) *Error {
-	start := p.tok.start
+	start, end := p.tok.start, p.tok.end
 	var sig strings.Builder
 	sig.WriteByte('<')
 	for depth := 1; depth > 0 && !p.tok.is("{") && p.tok.kind != tokEnd; {
@@ -291,7 +299,7 @@ func (p *parser) signature(n *node) *Error {
 	s, err := parseSignature(sig.String())
 	if err != nil {
 		err.at, err.Start = true, start
-		err.end += start
+		err.end += end
 		return err
 	}
 	n.sig = s

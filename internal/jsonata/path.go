@@ -1,9 +1,6 @@
 package jsonata
 
-import (
-	"math"
-	"sort"
-)
+import "math"
 
 // tuple is an item of a path that binds variables: the item and what is bound beside it.
 type tuple struct {
@@ -54,9 +51,11 @@ func (r *run) path(n *node, in any, env *frame) (any, error) {
 				return nil, err
 			}
 			if whole, isArray = v.(*Array); !isArray {
-				whole = newSeq(v)
+				whole = newSeq(loose(v)...)
 			}
-			items = whole.Items
+			if s.focus == "" {
+				items = whole.Items
+			}
 		case stream:
 			if tuples, err = r.tupleStep(s, items, tuples, env); err != nil {
 				return nil, err
@@ -101,6 +100,23 @@ func (r *run) path(n *node, in any, env *frame) (any, error) {
 		return r.group(n.group, whole, env)
 	}
 	return whole, nil
+}
+
+// loose is what the steps behind an array constructor see where a filter left a single
+// value of it, as in [{"a":1}][0].a: the reference does not make it a sequence again, so
+// that they see nothing, or the characters of a string.
+func loose(v any) []any {
+	s, ok := v.(string)
+	if !ok {
+		return nil
+	}
+	var out []any
+	for len(s) > 0 {
+		n := charSize(s)
+		out = append(out, s[:n])
+		s = s[n:]
+	}
+	return out
 }
 
 // step evaluates a step on every item and joins what it gives. whole is set where the
@@ -391,48 +407,38 @@ func (r *run) sorted(s *node, items []any, tuples bool, env *frame) ([]any, erro
 		}
 		return keys[i][k], nil
 	}
-	order := make([]int, len(out))
+	order := make([]any, len(out))
 	for i := range order {
 		order[i] = i
 	}
-	var fail error
-	sort.SliceStable(order, func(x, y int) bool {
+	order, err := mergeSort(order, func(x, y any) (bool, error) {
 		for k := range s.terms {
-			if fail != nil {
-				return false
-			}
-			a, err := term(order[x], k)
+			a, err := term(x.(int), k)
 			if err != nil {
-				fail = err
-				return false
+				return false, err
 			}
-			b, err := term(order[y], k)
+			b, err := term(y.(int), k)
 			if err != nil {
-				fail = err
-				return false
+				return false, err
 			}
 			c, err := compareTerms(a, b)
 			if err != nil {
-				fail = located(err, s)
-				return false
+				return false, located(err, s)
 			}
 			if c == 0 {
 				continue
 			}
 			// What is undefined comes last in either direction.
-			if s.terms[k].descending && a != Undefined && b != Undefined {
-				c = -c
-			}
-			return c < 0
+			return (c > 0) != (s.terms[k].descending && a != Undefined && b != Undefined), nil
 		}
-		return false
+		return false, nil
 	})
-	if fail != nil {
-		return nil, fail
+	if err != nil {
+		return nil, err
 	}
 	sorted := make([]any, len(out))
 	for i, o := range order {
-		sorted[i] = out[o]
+		sorted[i] = out[o.(int)]
 	}
 	return sorted, nil
 }
@@ -446,10 +452,10 @@ func compareTerms(a, b any) (int, error) {
 	case b == Undefined:
 		return -1, nil
 	}
-	if !comparable(a) {
+	if !ordered(a) {
 		return 0, faultValue("T2008", a)
 	}
-	if !comparable(b) {
+	if !ordered(b) {
 		return 0, faultValue("T2008", b)
 	}
 	if x, ok := a.(float64); ok {

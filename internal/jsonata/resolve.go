@@ -97,7 +97,7 @@ func (r *resolver) resolveKind(n *node) (*node, *Error) {
 	case kBinary:
 		return r.binary(n)
 	case kEnd:
-		return nil, faultAt("S0207", n)
+		return nil, faultAt("S0207", n).token(n.text)
 	}
 	return nil, faultAt("S0206", n).token(n.text)
 }

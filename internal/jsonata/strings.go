@@ -215,8 +215,8 @@ func fnSubstring(_ Call, args []any) (any, error) {
 	if float64(n)+start < 0 {
 		start = 0
 	}
-	if l, ok := args[2].(float64); ok {
-		if l <= 0 {
+	if l, cut := args[2].(float64); cut {
+		if l <= 0 || !ok {
 			return "", nil
 		}
 		end := start + l
