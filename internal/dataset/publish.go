@@ -53,18 +53,15 @@ func (s Store) CurrentDataset(ctx context.Context, slot flow.Slot) (*Dataset, er
 	return s.Read(ctx, nil, s.URIOf(SlotDir(slot)+"/"+p.Manifest))
 }
 
-// older tells whether run and attempt come before the pointer's: an earlier attempt of the
+// Older tells whether run and attempt come before another's: an earlier attempt of the
 // same run, or an earlier run of the same key (their ids differ in the -N at the end).
-func older(run string, attempt int, than Pointer) bool {
-	if run == than.Run {
-		return attempt < than.Attempt
+func Older(run string, attempt int, thanRun string, thanAttempt int) bool {
+	if run == thanRun {
+		return attempt < thanAttempt
 	}
 	base, n := runNumber(run)
-	base2, n2 := runNumber(than.Run)
-	if base == than.Run {
-		return false
-	}
-	return (base == base2 || run == base2) && (run == base2 || n < n2)
+	base2, n2 := runNumber(thanRun)
+	return base == base2 && n < n2
 }
 
 // runNumber cuts the -N from a run's id; a first run has none and counts 1.
@@ -92,7 +89,7 @@ func (s Store) flip(ctx context.Context, slot flow.Slot, d *Dataset) error {
 	switch {
 	case err == nil && now.SHA256 == d.SHA256 && now.Manifest == strings.TrimPrefix(rel, dir):
 		return nil
-	case err == nil && older(d.Run, d.Attempt, now):
+	case err == nil && Older(d.Run, d.Attempt, now.Run, now.Attempt):
 		return &flow.Error{Op: "publish " + d.URI, Kind: flow.Conflict, Err: fmt.Errorf("run %s attempt %d has published since", now.Run, now.Attempt),
 			Hint: "Nothing is lost: a newer attempt stands. Start a new run to replace it."}
 	case err == nil:

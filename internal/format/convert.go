@@ -329,7 +329,7 @@ func validZone(z string) bool {
 
 // zoneOffset reads Z, UTC, +hh, +hhmm, +hh:mm as seconds east.
 func zoneOffset(z string) (int64, bool) {
-	if z == "Z" || z == "UTC" || z == "z" {
+	if z == "Z" || z == "UTC" {
 		return 0, true
 	}
 	if len(z) < 3 || z[0] != '+' && z[0] != '-' {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -286,4 +287,31 @@ func (c CSV) Flow() *flow.Dialect {
 		d.Escape = one(c.Escape, "none")
 	}
 	return d
+}
+
+// MatchGlob tells whether a name fits a pattern of *, ?, [a-z] within one folder and ** for
+// any number of folders.
+func MatchGlob(pattern, name string) (bool, error) {
+	return matchParts(strings.Split(pattern, "/"), strings.Split(name, "/"))
+}
+
+func matchParts(pattern, name []string) (bool, error) {
+	for len(pattern) > 0 {
+		if pattern[0] == "**" {
+			for i := range len(name) + 1 {
+				if ok, err := matchParts(pattern[1:], name[i:]); ok || err != nil {
+					return ok, err
+				}
+			}
+			return false, nil
+		}
+		if len(name) == 0 {
+			return false, nil
+		}
+		if ok, err := path.Match(pattern[0], name[0]); !ok || err != nil {
+			return false, err
+		}
+		pattern, name = pattern[1:], name[1:]
+	}
+	return len(name) == 0, nil
 }

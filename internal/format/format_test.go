@@ -81,7 +81,7 @@ func TestCSV(t *testing.T) {
 			[]string{`f.csv:4, column a: a: "z" is no bigint; c: "q" is no double | z,"k` + "\n" + `l",q`, `f.csv:6, column c: c: "zz" is no double | 3,q,zz`}, ""},
 		{"ragged and blank", "a,b,c\n1,x\n2,y,2,9\n\n3,q,3\n", std, []string{`{"a":3,"b":"q","c":3.0}`},
 			[]string{"f.csv:2: 2 fields where 3 are expected | 1,x", "f.csv:3: 4 fields where 3 are expected | 2,y,2,9"}, ""},
-		{"text after a quote", "a,b,c\n1,\"x\"y,1\n2,y,2\n", std, []string{`{"a":2,"b":"y","c":2.0}`}, []string{`f.csv:2: text after the closing quote of field 2 | 1,"x"y,1`}, ""},
+		{"text after a quote", "a,b,c\n1,\"x\"y,1\n2,y,2\n", std, []string{`{"a":2,"b":"y","c":2.0}`}, []string{`f.csv:2: text after a closing quote | 1,"x"y,1`}, ""},
 		{"unclosed quote", "a,b,c\n1,x,1\n2,\"y,2\n3,q,3\n", std, []string{}, nil, "line 3: a quote is opened and not closed before the end of the file"},
 		{"long record", "a,b,c\n1," + strings.Repeat("x", 1<<17) + ",1\n2,y,2\n", std, []string{`{"a":2,"b":"y","c":2.0}`}, nil, ""},
 		{"not UTF-8", "a,b,c\n1,caf\xe9,1\n", std, nil, []string{"f.csv:2, column b: b: not valid UTF-8 | 1,caf\uFFFD,1"}, ""},

@@ -298,3 +298,17 @@ func chunks[T any](all iter.Seq[T], n int) iter.Seq[[]T] {
 		}
 	}
 }
+
+// FirstRecord is the text of the first record of r.
+func FirstRecord(r io.Reader, csv CSV) ([]byte, error) {
+	csv.Skip = 0
+	s := newSplitter(r, csv, 1<<20)
+	rec, err := s.next(0)
+	if errors.Is(err, io.EOF) {
+		return nil, nil
+	}
+	if err != nil { // a quote that is not closed: what there is of it
+		return s.buf[s.at:], nil
+	}
+	return rec.raw, nil
+}

@@ -339,7 +339,7 @@ func (s *splitter) quoted(b []byte, start int, nl byte) (next int, ended bool, s
 	case i >= len(b), i+1 >= len(b) && b[i] == '\r':
 		return 0, false, needMore
 	}
-	rec.fault = fmt.Sprintf("text after the closing quote of field %d", len(rec.fields))
+	rec.fault = "text after a closing quote"
 	if j := bytes.IndexByte(b[i:], nl); j >= 0 {
 		return i + j + 1, true, whole
 	}
