@@ -16,7 +16,19 @@
 // was handed to Eval is never changed, and may be shared between evaluations.
 //
 // The language is that of the reference implementation, version 2.2, with these
-// deliberate differences: objects keep the order of insertion for every key (JavaScript
-// moves keys that look like integers to the front); regular expressions are run in linear
-// time and have neither look-around nor back-references (Parse refuses them with S0303).
+// deliberate differences:
+//
+//   - Objects keep the order of insertion for every key; JavaScript moves keys that look
+//     like integers to the front.
+//   - Regular expressions are run in linear time and have neither look-around nor
+//     back-references: Parse refuses them with S0303. A character beyond U+FFFF is one
+//     character to them, and to $split, not two halves.
+//   - Where JavaScript's NaN would be the result of $parseInteger it is undefined, and of
+//     $toMillis the error D3110. $power may differ in the last digit.
+//   - The items of an array and the values of an object are evaluated one after the other,
+//     so that of several errors the first in the text is reported.
+//   - A transform changes the objects of its copy alone; properties of other values, which
+//     JavaScript refuses with an error of its own, are left out.
+//   - Nesting, steps and sizes are bounded (D1011, D1012, D1014, S0299), and time and
+//     randomness come by Env (D1015, D1016).
 package jsonata
