@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tidemill/tidemill/internal/connect/file"
+	filebucket "github.com/tidemill/tidemill/internal/connect/file"
 	"github.com/tidemill/tidemill/internal/flow"
 )
 
@@ -45,7 +45,7 @@ func BenchmarkFused(b *testing.B) {
 	dir := b.TempDir()
 	csv := filepath.Join(dir, "orders.csv")
 	benchOrders(b, csv, rows)
-	p := &project{root: dir, bucket: file.New(dir), texts: map[string]string{}, memory: "4GB"}
+	p := &project{root: dir, bucket: filebucket.New(dir), texts: map[string]string{}, memory: "4GB"}
 	e := &flow.Extract{From: "orders.csv", Columns: cols("order_line_id bigint", "customer_id string", "order_date date", "region string", "product string", "quantity bigint", "amount decimal(12,2)", "status string")}
 	q := p.sql(benchQuery)
 	var plain, fused []float64

@@ -16,11 +16,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/tidemill/tidemill/internal/connect/file"
+	filebucket "github.com/tidemill/tidemill/internal/connect/file"
 	"github.com/tidemill/tidemill/internal/dataset"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/format"
@@ -31,18 +32,19 @@ import (
 type project struct {
 	t      *testing.T
 	root   string
-	bucket *file.Bucket
+	bucket *filebucket.Bucket
 	break_ *breaker // between the tasks and the bucket, if set
 	mu     sync.Mutex
 	texts  map[string]string
 	runs   int
 	memory string
+	later  time.Duration // how far the store's clock is ahead
 }
 
 func newProject(t *testing.T) *project {
 	t.Helper()
 	root := t.TempDir()
-	return &project{t: t, root: root, bucket: file.New(root), texts: map[string]string{}, memory: "1GB"}
+	return &project{t: t, root: root, bucket: filebucket.New(root), texts: map[string]string{}, memory: "1GB"}
 }
 
 type remote struct{ flow.Bucket }
@@ -94,7 +96,7 @@ func (p *project) put(name, text string) {
 }
 
 func (p *project) config() TaskConfig {
-	return TaskConfig{Lookup: p, Store: dataset.Store{Bucket: p.bucket, Prefix: ".tidemill", URI: ".tidemill"}, Session: Config{Memory: p.memory, Threads: 2}, Temp: filepath.Join(p.root, "tmp")}
+	return TaskConfig{Lookup: p, Store: dataset.Store{Bucket: p.bucket, Prefix: ".tidemill", URI: ".tidemill", Now: func() time.Time { return time.Now().Add(p.later) }}, Session: Config{Memory: p.memory, Threads: 2}, Temp: filepath.Join(p.root, "tmp")}
 }
 
 func (p *project) request(arguments any) flow.Request {

@@ -30,6 +30,11 @@ func (w *work) bindInputs(ctx context.Context, q *query) error {
 			return err
 		}
 	}
+	if w.job.Keep != nil {
+		if err := w.bindKept(ctx); err != nil {
+			return err
+		}
+	}
 	if q == nil || !w.job.Previous {
 		return nil
 	}

@@ -1,11 +1,14 @@
 package duckdb
 
 import (
+	"bufio"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -173,14 +176,8 @@ func (l *loading) write(ctx context.Context) (staged, error) {
 
 // copyFiles writes the table rows, cut into partitions if the load has them.
 func (l *loading) copyFiles(ctx context.Context, schema flow.Schema) ([]stagedFile, error) {
-	kind, ext := "parquet", "parquet"
+	ext := orElse(l.job.Format, "parquet")
 	options := fmt.Sprintf("COMPRESSION zstd, COMPRESSION_LEVEL 1, FILE_SIZE_BYTES %d", l.PartBytes)
-	switch l.job.Format {
-	case "csv":
-		kind, ext, options = "csv", "csv", fmt.Sprintf("HEADER true, FILE_SIZE_BYTES %d", l.PartBytes)
-	case "ndjson":
-		kind, ext, options = "json", "ndjson", fmt.Sprintf("FILE_EXTENSION 'ndjson', FILE_SIZE_BYTES %d", l.PartBytes)
-	}
 	dirs := map[string]string{}
 	sel, err := l.columnsFor(schema)
 	if err != nil {
@@ -199,7 +196,7 @@ func (l *loading) copyFiles(ctx context.Context, schema flow.Schema) ([]stagedFi
 	} else {
 		sel = "SELECT " + sel + " FROM rows r"
 	}
-	parts, _, err := l.copyTo(ctx, sel, nil, l.out, kind, options)
+	parts, _, err := l.copyTo(ctx, sel, nil, l.out, options)
 	if err != nil {
 		return nil, err
 	}
@@ -208,6 +205,9 @@ func (l *loading) copyFiles(ctx context.Context, schema flow.Schema) ([]stagedFi
 		dir := ""
 		if id, ok := strings.CutPrefix(filepath.Base(filepath.Dir(p.path)), "__p="); ok && len(dirs) > 0 {
 			dir = dirs[id] + "/"
+		}
+		if p.path, err = l.convert(ctx, p.path, ext); err != nil {
+			return nil, err
 		}
 		size, err := sizeOf(p.path)
 		if err != nil {
@@ -222,8 +222,59 @@ func (l *loading) copyFiles(ctx context.Context, schema flow.Schema) ([]stagedFi
 	return files, nil
 }
 
-// columnsFor is the select list of a load: partition columns stand in the folders' names
-// only; text formats get instants as ISO 8601 in UTC and, csv, nested values as JSON.
+// convert writes a Parquet part anew as a text format, by the Go writers, so that a value
+// has one form whichever engine or connector writes it: instants as ISO 8601 in UTC, in
+// csv nested values as JSON.
+func (l *loading) convert(ctx context.Context, from, ext string) (string, error) {
+	if ext == "parquet" {
+		return from, nil
+	}
+	to := strings.TrimSuffix(from, ".parquet") + "." + ext
+	f, err := os.Create(to)
+	if err != nil {
+		return "", err
+	}
+	out := bufio.NewWriterSize(f, 1<<20)
+	_, batches, err := format.ReadParquet(ctx, file{}, from)
+	if err != nil {
+		return "", errors.Join(err, f.Close())
+	}
+	first := true
+	for b, err := range batches {
+		if err == nil && ext == "csv" {
+			err = format.WriteCSV(out, b, first)
+		} else if err == nil {
+			err = format.WriteNDJSON(out, b)
+		}
+		if err != nil {
+			return "", errors.Join(err, f.Close())
+		}
+		b.Release()
+		first = false
+	}
+	return to, errors.Join(out.Flush(), f.Close(), os.Remove(from))
+}
+
+// file reads files of this machine as objects.
+type file struct{ flow.Bucket }
+
+func (file) Stat(_ context.Context, name string) (flow.Object, error) {
+	size, err := sizeOf(name)
+	return flow.Object{Name: name, Size: size}, err
+}
+
+func (file) Open(_ context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.NewSectionReader(f, offset, length), f}, nil
+}
+
+// columnsFor is the select list of a load: partition columns stand in the folders' names only.
 func (l *loading) columnsFor(schema flow.Schema) (string, error) {
 	for _, n := range l.job.PartitionBy {
 		if format.Index(schema, n) < 0 {
@@ -235,22 +286,7 @@ func (l *loading) columnsFor(schema flow.Schema) (string, error) {
 		if slices.ContainsFunc(l.job.PartitionBy, func(n string) bool { return strings.EqualFold(n, c.Name) }) {
 			continue
 		}
-		t, err := format.ParseType(c.Type)
-		if err != nil {
-			return "", err
-		}
-		n := format.QuoteDuckDB(c.Name)
-		expr := "r." + n
-		switch {
-		case l.job.Format != "csv" && l.job.Format != "ndjson":
-		case t.Kind == format.Timestamp:
-			expr = "strftime(timezone('UTC', r." + n + "), '%Y-%m-%dT%H:%M:%S.%fZ')"
-		case t.Kind >= format.Array && l.job.Format == "csv":
-			expr = "CAST(to_json(r." + n + ") AS VARCHAR)"
-		case t.Kind == format.Binary:
-			expr = "base64(r." + n + ")"
-		}
-		out = append(out, expr+" AS "+n)
+		out = append(out, "r."+format.QuoteDuckDB(c.Name))
 	}
 	if len(out) == 0 {
 		return "", &flow.Error{Op: "load into " + l.job.To, Kind: flow.Invalid, Err: errors.New("partition_by names every column, nothing is left for the files")}

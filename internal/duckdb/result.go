@@ -24,6 +24,27 @@ type result struct {
 // rowsTable is this run's rows, where they cannot go straight into files.
 const rowsTable = "__rows"
 
+// keptTable is the previous version of a table that accumulates.
+const keptTable = "__kept"
+
+// bindKept makes the previous version readable before the session is sealed.
+func (w *work) bindKept(ctx context.Context) error {
+	d, err := w.Store.Latest(ctx, w.job.Slot)
+	if flow.KindOf(err) == flow.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w.kept = d
+	w.inputs = append(w.inputs, d.Input())
+	sel, err := w.selectSet(ctx, d, d.Schema)
+	if err != nil {
+		return err
+	}
+	return w.exec(ctx, "CREATE TEMP VIEW "+keptTable+" AS "+sel)
+}
+
 // compute runs the query, proves that nothing was lost at the source, applies keep and
 // checks, and leaves the rows in files.
 func (w *work) compute(ctx context.Context, q *query, src *source) (*result, error) {
@@ -147,7 +168,7 @@ func uniqueNames(s flow.Schema) error {
 
 // copyOut writes a query's rows as Parquet files of about PartBytes.
 func (w *work) copyOut(ctx context.Context, res *result, sql string, args []any) error {
-	parts, rows, err := w.copyTo(ctx, sql, args, w.out, "parquet", fmt.Sprintf("COMPRESSION zstd, COMPRESSION_LEVEL 1, FILE_SIZE_BYTES %d", w.PartBytes))
+	parts, rows, err := w.copyTo(ctx, sql, args, w.out, fmt.Sprintf("COMPRESSION zstd, COMPRESSION_LEVEL 1, FILE_SIZE_BYTES %d", w.PartBytes))
 	if err != nil {
 		return err
 	}
@@ -155,8 +176,8 @@ func (w *work) copyOut(ctx context.Context, res *result, sql string, args []any)
 	return nil
 }
 
-func (w *work) copyTo(ctx context.Context, sql string, args []any, dir, kind, options string) ([]part, int64, error) {
-	stmt := fmt.Sprintf("COPY (%s) TO %s (FORMAT %s, %s, FILENAME_PATTERN 'part-{i}', OVERWRITE_OR_IGNORE true, RETURN_STATS true)", sql, quote(dir), kind, options)
+func (w *work) copyTo(ctx context.Context, sql string, args []any, dir, options string) ([]part, int64, error) {
+	stmt := fmt.Sprintf("COPY (%s) TO %s (FORMAT parquet, %s, FILENAME_PATTERN 'part-{i}', OVERWRITE_OR_IGNORE true, RETURN_STATS true)", sql, quote(dir), options)
 	rows, err := w.conn.QueryContext(ctx, stmt, args...)
 	if err != nil {
 		return nil, 0, fault(ctx, err)
@@ -239,10 +260,7 @@ func (w *work) settle(ctx context.Context, res *result) error {
 // replaces what it added.
 func (w *work) keep(ctx context.Context, res *result) (string, error) {
 	k := w.job.Keep
-	prev, err := w.Store.Latest(ctx, w.job.Slot)
-	if err != nil && flow.KindOf(err) != flow.NotFound {
-		return "", err
-	}
+	prev := w.kept
 	if k.Mode == "merge" {
 		if err := w.oneOfEachKey(ctx, res.schema); err != nil {
 			return "", err
@@ -258,11 +276,6 @@ func (w *work) keep(ctx context.Context, res *result) (string, error) {
 			return "SELECT " + mine + " FROM " + rowsTable, nil
 		}
 		return "SELECT " + mine + " FROM " + rowsTable + " WHERE (" + drop + ") IS NOT TRUE", nil
-	}
-	w.inputs = append(w.inputs, prev.Input())
-	old, err := w.selectSet(ctx, prev, prev.Schema)
-	if err != nil {
-		return "", err
 	}
 	whole := slices.Clone(res.schema)
 	for _, c := range prev.Schema {
@@ -286,7 +299,7 @@ func (w *work) keep(ctx context.Context, res *result) (string, error) {
 		return "", err
 	}
 	res.schema = whole
-	both := "SELECT " + news + ", 1 AS __new, (" + drop + ") IS TRUE AS __gone FROM " + rowsTable + " UNION ALL SELECT " + olds + ", 0, false FROM (" + old + ")"
+	both := "SELECT " + news + ", 1 AS __new, (" + drop + ") IS TRUE AS __gone FROM " + rowsTable + " UNION ALL SELECT " + olds + ", 0, false FROM " + keptTable
 	if k.Mode != "merge" {
 		return "SELECT " + columnList(whole) + " FROM (" + both + ") WHERE NOT __gone", nil
 	}

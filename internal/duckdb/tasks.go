@@ -80,6 +80,7 @@ type work struct {
 	dir      string   // of the attempt in the store
 	inputs   []flow.Input
 	tables   map[string]flow.Schema // what the SQL may name
+	kept     *dataset.Dataset       // the previous version, where the step keeps
 	warnings []string
 	rejects  rejectLog
 	read     int64 // records at the source
@@ -134,6 +135,7 @@ func (w *work) closeSession() error {
 func (w *work) open(ctx context.Context) error {
 	cfg := w.Session
 	cfg.TempDir = filepath.Join(w.temp, "spill")
+	cfg.PreserveOrder = cfg.PreserveOrder || w.job.Keep != nil // which of two rows of a key is the second is a matter of order
 	s, err := Open(ctx, cfg)
 	if err != nil {
 		return err
