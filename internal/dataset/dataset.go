@@ -260,6 +260,17 @@ func (d *Dataset) Verify(ctx context.Context, look flow.Lookup) error {
 	return nil
 }
 
+// SlotOf is the slot in which a manifest lies, by its URI.
+func (s Store) SlotOf(uri string) (flow.Slot, bool) {
+	rel, ok := s.Rel(uri)
+	rel, below := strings.CutPrefix(rel, "data/")
+	parts := strings.SplitN(rel, "/", 4)
+	if !ok || !below || len(parts) < 4 {
+		return flow.Slot{}, false
+	}
+	return ParseSlot(strings.Join(parts[:3], "/"))
+}
+
 // ParseSlot reads a slot's folder below data/.
 func ParseSlot(dir string) (flow.Slot, bool) {
 	parts := strings.Split(dir, "/")

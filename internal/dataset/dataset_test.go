@@ -97,7 +97,7 @@ func TestPublishForwardOnly(t *testing.T) {
 		t.Fatalf("nothing published: %v", err)
 	}
 	publish := func(uri string) error {
-		return s.Publish(t.Context(), "owner-"+uri, flow.PublishJob{Datasets: map[string]string{"orders": uri}, Slots: map[string]flow.Slot{"orders": slot}, Cursors: map[string]string{"orders": "10"}})
+		return s.Publish(t.Context(), "owner-"+uri, flow.PublishJob{Datasets: []string{uri}, Cursors: map[string]string{"orders": "10"}})
 	}
 	const run = "shop-20171106-abcdef"
 	first, second := makeSet(t, s, slot, run, 1, 1), makeSet(t, s, slot, run, 2, 2)
@@ -140,8 +140,8 @@ func TestPublishAfterAnyCrash(t *testing.T) {
 		for at := 1; ; at++ {
 			s := newStore(t)
 			a, b := slotOf("a", "20171106T000000Z"), slotOf("b", "20171106T000000Z")
-			job := flow.PublishJob{Datasets: map[string]string{"a": makeSet(t, s, a, "r", 1, 1), "b": makeSet(t, s, b, "r", 1, 2)},
-				Slots: map[string]flow.Slot{"a": a, "b": b}, Cursors: map[string]string{"a": "2017-11-06"}}
+			job := flow.PublishJob{Datasets: []string{makeSet(t, s, a, "r", 1, 1), makeSet(t, s, b, "r", 1, 2)},
+				Cursors: map[string]string{"a": "2017-11-06"}}
 			bad := s
 			f := &faulty{Bucket: s.Bucket, at: at, after: after}
 			bad.Bucket = f
@@ -236,7 +236,7 @@ func TestLatestAndCursor(t *testing.T) {
 	for i, at := range []string{"20171104T000000Z", "20171105T000000Z", "20171107T000000Z"} {
 		slot := slotOf("p", at)
 		uri := makeSet(t, s, slot, fmt.Sprint("r", i), 1, int64(i))
-		if err := s.Publish(t.Context(), "o", flow.PublishJob{Datasets: map[string]string{"p": uri}, Slots: map[string]flow.Slot{"p": slot}}); err != nil {
+		if err := s.Publish(t.Context(), "o", flow.PublishJob{Datasets: []string{uri}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -274,7 +274,7 @@ func TestPrune(t *testing.T) {
 		slot := slotOf("p", at)
 		makeSet(t, s, slot, fmt.Sprint("r", i), 1, 1)
 		uri := makeSet(t, s, slot, fmt.Sprint("r", i), 2, 1)
-		if err := s.Publish(t.Context(), "o", flow.PublishJob{Datasets: map[string]string{"p": uri}, Slots: map[string]flow.Slot{"p": slot}}); err != nil {
+		if err := s.Publish(t.Context(), "o", flow.PublishJob{Datasets: []string{uri}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -111,22 +111,22 @@ func (s Store) flip(ctx context.Context, slot flow.Slot, d *Dataset) error {
 // Publish makes a run's datasets the current ones, under the leases of all their slots,
 // and moves the cursors after that. It may be repeated.
 func (s Store) Publish(ctx context.Context, owner string, j flow.PublishJob) error {
-	sets := map[string]*Dataset{}
-	steps := slices.Sorted(maps.Keys(j.Datasets))
-	for _, step := range steps {
-		slot, ok := j.Slots[step]
+	sets, slots := map[string]*Dataset{}, map[string]flow.Slot{}
+	for _, uri := range j.Datasets {
+		slot, ok := s.SlotOf(uri)
 		if !ok {
-			return &flow.Error{Op: "publish " + step, Kind: flow.Invalid, Err: errors.New("the job names no slot for it")}
+			return &flow.Error{Op: "publish " + uri, Kind: flow.Invalid, Err: errors.New("it does not lie in a slot of the store")}
 		}
-		d, err := s.Read(ctx, nil, j.Datasets[step])
+		d, err := s.Read(ctx, nil, uri)
 		if err != nil {
 			return err
 		}
 		if d.Step != slot.Step {
-			return &flow.Error{Op: "publish " + step, Kind: flow.Invalid, Err: fmt.Errorf("the manifest is of step %s", d.Step)}
+			return &flow.Error{Op: "publish " + uri, Kind: flow.Invalid, Err: fmt.Errorf("the manifest is of step %s", d.Step)}
 		}
-		sets[step] = d
+		sets[slot.Step], slots[slot.Step] = d, slot
 	}
+	steps := slices.Sorted(maps.Keys(sets))
 	leases := make([]*Lease, 0, len(steps))
 	defer func() {
 		for _, l := range leases {
@@ -134,21 +134,21 @@ func (s Store) Publish(ctx context.Context, owner string, j flow.PublishJob) err
 		}
 	}()
 	for _, step := range steps {
-		l, err := s.Lease(ctx, SlotDir(j.Slots[step])+"/"+LeaseName, owner)
+		l, err := s.Lease(ctx, SlotDir(slots[step])+"/"+LeaseName, owner)
 		if err != nil {
 			return err
 		}
 		leases = append(leases, l)
 	}
 	for _, step := range steps {
-		if err := s.flip(ctx, j.Slots[step], sets[step]); err != nil {
+		if err := s.flip(ctx, slots[step], sets[step]); err != nil {
 			return err
 		}
 	}
 	for _, step := range slices.Sorted(maps.Keys(j.Cursors)) {
-		slot, ok := j.Slots[step]
+		slot, ok := slots[step]
 		if !ok {
-			return &flow.Error{Op: "move cursor of " + step, Kind: flow.Invalid, Err: errors.New("the job names no slot for it")}
+			return &flow.Error{Op: "move cursor of " + step, Kind: flow.Invalid, Err: errors.New("the job publishes no dataset of it")}
 		}
 		if err := s.MoveCursor(ctx, slot, j.Cursors[step]); err != nil {
 			return err

@@ -155,7 +155,7 @@ func (p *project) must(j flow.DatasetJob) flow.Output {
 // publish makes a dataset current.
 func (p *project) publish(slot flow.Slot, out flow.Output) {
 	p.t.Helper()
-	err := p.config().Store.Publish(p.t.Context(), "test", flow.PublishJob{Datasets: map[string]string{slot.Step: out.Manifest}, Slots: map[string]flow.Slot{slot.Step: slot}})
+	err := p.config().Store.Publish(p.t.Context(), "test", flow.PublishJob{Datasets: []string{out.Manifest}})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -143,9 +143,8 @@ type RunJob struct {
 // PublishJob makes a run's datasets the current ones of their slots and moves its cursors,
 // under the slots' leases. Verb: publish. It is the last state of a run that made datasets.
 type PublishJob struct {
-	Datasets map[string]string `json:"datasets"` // step → manifest URI
-	Slots    map[string]Slot   `json:"slots"`    // step → slot
-	Cursors  map[string]string `json:"cursors,omitempty"`
+	Datasets []string          `json:"datasets"`          // manifest URIs; each lies in its slot
+	Cursors  map[string]string `json:"cursors,omitempty"` // step → value
 }
 
 // CleanupJob removes what a failed run staged and did not publish. Verb: cleanup.
