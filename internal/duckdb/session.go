@@ -52,15 +52,7 @@ func Open(ctx context.Context, c Config) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open duckdb: time zone %q: %w", c.Timezone, err)
 	}
-	local := settings(c)
-	connector, err := duckdb.NewConnector("", func(execer driver.ExecerContext) error {
-		for _, s := range local {
-			if _, err := execer.ExecContext(ctx, s, nil); err != nil {
-				return fmt.Errorf("%s: %w", s, err)
-			}
-		}
-		return nil
-	})
+	connector, err := duckdb.NewConnector("", nil)
 	if err != nil {
 		return nil, fmt.Errorf("open duckdb: %w", err)
 	}
@@ -71,22 +63,15 @@ func Open(ctx context.Context, c Config) (*Session, error) {
 	return s, nil
 }
 
-// settings are the statements that every connection begins with: DuckDB keeps the time
-// zone and the progress bar for each connection.
-func settings(c Config) []string {
-	return []string{
-		"SET TimeZone = " + quote(c.Timezone),
-		"SET Calendar = 'gregorian'",
-		"SET enable_progress_bar = true",
-		"SET enable_progress_bar_print = false",
-		"SET default_null_order = 'nulls_first'",
-		"SET integer_division = false",
-		"SET ieee_floating_point_ops = true",
-	}
-}
-
+// setUp makes every setting global, so that connections opened later have it too, even
+// after the configuration is locked.
 func (s *Session) setUp(ctx context.Context, c Config) error {
 	statements := []string{
+		"SET GLOBAL TimeZone = " + quote(c.Timezone),
+		"SET GLOBAL Calendar = 'gregorian'",
+		"SET GLOBAL default_null_order = 'nulls_first'",
+		"SET GLOBAL integer_division = false",
+		"SET GLOBAL ieee_floating_point_ops = true",
 		"SET GLOBAL autoinstall_known_extensions = false",
 		"SET GLOBAL autoload_known_extensions = false",
 		"SET GLOBAL preserve_insertion_order = " + strconv.FormatBool(c.PreserveOrder),
@@ -136,6 +121,17 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'
 
 // DB gives the pool of the session's connections.
 func (s *Session) DB() *sql.DB { return s.db }
+
+// Progress makes DuckDB keep a connection's progress, which QueryProgress of the driver
+// then tells. It has to be asked for before lock_configuration is set.
+func Progress(ctx context.Context, c *sql.Conn) error {
+	for _, st := range []string{"SET enable_progress_bar = true", "SET enable_progress_bar_print = false"} {
+		if _, err := c.ExecContext(ctx, st); err != nil {
+			return fmt.Errorf("%s: %w", st, err)
+		}
+	}
+	return nil
+}
 
 // Conn takes one connection, which the caller closes.
 func (s *Session) Conn(ctx context.Context) (*sql.Conn, error) { return s.db.Conn(ctx) }

@@ -164,7 +164,7 @@ func castSQL(x string, from, to Type, zone string) (string, bool) {
 	case Float, Double:
 		switch {
 		case from.Kind == String:
-			return "CAST(spark_to_double(" + x + ") AS " + to.DuckDB() + ")", to.Kind == Double
+			return map[Kind]string{Double: "spark_to_double(", Float: "spark_to_float("}[to.Kind] + x + ")", true
 		case from.numeric(), from.Kind == Boolean:
 			return plain, true
 		case from.Kind == Timestamp:

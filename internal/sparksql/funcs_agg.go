@@ -2,6 +2,7 @@ package sparksql
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -73,6 +74,16 @@ func agg(names, types, rewrite, proof string, b aggBuilder) *entry {
 		if !ok {
 			return ex{sql: "NULL"}
 		}
+		if len(c.withinGroup) > 0 {
+			if c.name != "percentile_cont" || len(a) != 1 || len(c.withinGroup) != 1 {
+				return t.bad(c.Pos, c.name, "WITHIN GROUP (ORDER BY one value) belongs to percentile_cont(share)")
+			}
+			v := t.expr(c.withinGroup[0].x, &inner)
+			if !v.typ.known() {
+				return v
+			}
+			a = []ex{v, a[0]}
+		}
 		g.a = a
 		if c.ignoreNulls != "" && !strings.Contains("first last any_value first_value last_value", c.name) {
 			return t.refuse(c.Pos, c.ignoreNulls+" NULLS of "+c.name, "")
@@ -142,8 +153,9 @@ func aggregateEntries() []*entry {
 		}),
 		agg("sum", "(number or interval) → bigint, decimal, double or interval", "sum", "select sum(a), sum(b), sum(distinct a), sum(cast(b as double))"+tab, sumAgg),
 		agg("try_sum", "(number) → as sum", "TRY of sum", "select try_sum(a), try_sum(9223372036854775807L)"+tab, func(g *aggCall) ex {
+			// The sum itself has room in DuckDB; only the cast to Spark's type may fail.
 			e := sumAgg(g)
-			return ex{sql: "TRY(" + e.sql + ")", typ: e.typ}
+			return ex{sql: "TRY_" + e.sql, typ: e.typ}
 		}),
 		agg("avg mean try_avg", "(number) → double or decimal", "avg; sum and count for decimals", "select avg(a), avg(b), mean(a), avg(cast(b as decimal(12,2)))"+tab, avgAgg),
 		agg("min", "(any) → the same", "min", "select min(a), min(b), min(c)"+tab, extremeAgg),
@@ -419,9 +431,20 @@ func constantQuantiles(c *call, e ex) (string, bool, bool) {
 }
 
 func withinGroup(g *aggCall) ex {
-	if len(g.a) != 1 || len(g.c.withinGroup) != 1 || g.over != "" {
+	if len(g.a) != 2 || len(g.c.withinGroup) != 1 || g.over != "" {
 		return g.t.bad(g.c.Pos, g.c.name, "%s wants WITHIN GROUP (ORDER BY one value)", g.c.name)
 	}
-	s := g.c.withinGroup[0]
-	return g.t.refuse(s.x.at(), g.c.name+" here", "write percentile(value, share)")
+	q := g.a[1]
+	if g.c.withinGroup[0].desc {
+		// From the top, the share p is the share 1 - p from the bottom.
+		if q.lit == nil {
+			return g.t.refuse(g.c.Pos, g.c.name+" with a share that is no constant", "")
+		}
+		f, err := strconv.ParseFloat(q.lit.text, 64)
+		if err != nil {
+			return g.t.refuse(g.c.Pos, g.c.name+" with a share that is no constant", "")
+		}
+		g.a[1].lit = &literal{kind: litDouble, text: strconv.FormatFloat(1-f, 'g', -1, 64)}
+	}
+	return percentileAgg(g)
 }

@@ -22,8 +22,8 @@ func arrayEntries() []*entry {
 			return fn(c.name, "a", "int", "coalesce(CAST(len({0}) AS INTEGER), -1)", "").build(t, c, a)
 		}),
 		fn("array_size", "a", "int", "CAST(len({0}) AS INTEGER)", "select array_size(array(1, 2)), array_size(cast(null as array<int>))"),
-		arrayAndElement("array_contains", "boolean", "spark_array_contains", "select array_contains(array(1, 2), 2), array_contains(array(1, null), 2), array_contains(array(1), null), array_contains(array(1, 2.5), 1)"),
-		arrayAndElement("array_position", "bigint", "spark_array_position", "select array_position(array(3, 1, 1), 1), array_position(array(1), 4), array_position(array(1, null), null)"),
+		arrayAndElement("array_contains", "boolean", "spark_array_contains", "select array_contains(array(1, 2), 2), array_contains(array(1, null), 2), array_contains(array(1), cast(null as int)), array_contains(array(1, 2.5), 1)"),
+		arrayAndElement("array_position", "bigint", "spark_array_position", "select array_position(array(3, 1, 1), 1), array_position(array(1), 4), array_position(array(1, null), cast(null as int))"),
 		arrayAndElement("array_remove", "", "spark_array_remove", "select array_remove(array(1, 2, null, 2), 2), array_remove(array(1), null)"),
 		arrayAndElement("array_append", "", "spark_array_append", "select array_append(array(1), 2), array_append(array('a'), null), array_append(cast(null as array<int>), 1)"),
 		arrayAndElement("array_prepend", "", "spark_array_prepend", "select array_prepend(array(1), 2), array_prepend(array('a'), null)"),
@@ -134,6 +134,9 @@ func arrayAndElement(n, result, macro, proof string) *entry {
 	return custom(n, "(array, any) → "+map[bool]string{true: "array", false: result}[result == ""], macro, proof, func(t *translator, c *call, a []ex) ex {
 		if len(a) != 2 || a[0].typ.Kind != Array {
 			return t.bad(c.Pos, c.name, "%s takes an array and a value", c.name)
+		}
+		if a[1].typ.Kind == Void && result != "" {
+			return t.bad(c.Pos, c.name, "a bare NULL is no value to look for")
 		}
 		e := t.widerOrFault(c.Pos, c.name, *a[0].typ.Elem, a[1].typ)
 		if !e.known() {

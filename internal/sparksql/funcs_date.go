@@ -95,7 +95,7 @@ func dateEntries() []*entry {
 		}),
 		fn("current_date curdate", "", "date", "CAST(now() AS DATE)", "select current_date() = current_date"),
 		fn("current_timestamp now", "", "timestamp", "now()", "select now() = current_timestamp()"),
-		fn("localtimestamp", "", "timestamp_ntz", "CAST(now() AS TIMESTAMP)", "select localtimestamp() = localtimestamp"),
+		fn("localtimestamp", "", "timestamp_ntz", "CAST(now() AS TIMESTAMP)", "select localtimestamp() = localtimestamp()"),
 		custom("current_timezone", "() → string", "a constant", "select current_timezone()", func(t *translator, c *call, a []ex) ex {
 			return ex{sql: duckString(t.opt.Timezone), typ: simple(String)}
 		}),
@@ -178,6 +178,12 @@ func truncTime(t *translator, c *call, a []ex) ex {
 	f := func(s string) string { return "date_trunc('" + w + "', " + s + ")" }
 	if x.typ.Kind == TimestampNTZ || t.opt.Timezone == "UTC" || w == "second" || w == "millisecond" || w == "microsecond" {
 		return ex{sql: f(x.sql), typ: x.typ}
+	}
+	if w == "hour" || w == "minute" {
+		// The instant goes back by what the clock shows beyond the unit: an hour that
+		// comes twice stays itself.
+		local := "CAST(" + x.sql + " AS TIMESTAMP)"
+		return ex{sql: "(" + x.sql + " - to_microseconds(epoch_us(" + local + ") - epoch_us(" + f(local) + ")))", typ: x.typ}
 	}
 	return t.inZone(x, func(s string) string { return "CAST(" + f(s) + " AS TIMESTAMP)" }, c.Pos)
 }
@@ -395,7 +401,8 @@ func timestampDiff(t *translator, c *call, a []ex) ex {
 	if !ok || !ok2 {
 		return ex{sql: "NULL"}
 	}
-	if us >= 86400e6 {
+	if t.opt.Timezone != "UTC" {
+		// Spark counts by the clock on the wall, hours too.
 		x, y = ex{sql: "CAST(" + x.sql + " AS TIMESTAMP)"}, ex{sql: "CAST(" + y.sql + " AS TIMESTAMP)"}
 	}
 	return ex{sql: fmt.Sprintf("((epoch_us(%s) - epoch_us(%s)) // %d)", y.sql, x.sql, us), typ: simple(Long)}

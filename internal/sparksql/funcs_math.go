@@ -127,6 +127,11 @@ func extreme(name string) builder {
 		if len(a) < 2 {
 			return t.bad(c.Pos, c.name, "%s takes at least two arguments", name)
 		}
+		for _, x := range a {
+			if (x.typ.Kind == String) != (a[0].typ.Kind == String) && x.typ.Kind != Void && a[0].typ.Kind != Void {
+				return t.bad(c.Pos, name, "%s takes values of one type, found %s and %s", name, a[0].typ, x.typ)
+			}
+		}
 		typ, us := t.unify(a, c.Pos, name)
 		if typ.nested() || typ.Kind == Calendar {
 			return t.refuse(c.Pos, name+" over "+typ.String(), "")

@@ -28,17 +28,6 @@ func conditionalEntries() []*entry {
 			}
 			return t.expr(&caseExpr{Pos: c.Pos, whens: []when{{c.args[0].x, c.args[1].x}}, elseX: c.args[2].x}, sc)
 		}),
-		special("when", "(boolean, any…) → the common type", "CASE", "select when(false, 1, true, 2)", func(t *translator, c *call, sc *scope) ex {
-			x := &caseExpr{Pos: c.Pos}
-			i := 0
-			for ; i+1 < len(c.args); i += 2 {
-				x.whens = append(x.whens, when{c.args[i].x, c.args[i+1].x})
-			}
-			if i < len(c.args) {
-				x.elseX = c.args[i].x
-			}
-			return t.expr(x, sc)
-		}),
 		fn("isnull", "?", "boolean", "({0} IS NULL)", "select isnull(1), isnull(null)"),
 		fn("isnotnull", "?", "boolean", "({0} IS NOT NULL)", "select isnotnull(1), isnotnull(null)"),
 		custom("equal_null", "(any, any) → boolean", "IS NOT DISTINCT FROM", "select equal_null(1, '1'), equal_null(null, null), equal_null(1, null)", func(t *translator, c *call, a []ex) ex {

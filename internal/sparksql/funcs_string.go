@@ -89,7 +89,12 @@ func stringEntries() []*entry {
 		fn("url_encode", "s", "string", "spark_url_encode({0})", "select url_encode('https://a.b/c d?é*')"),
 		fn("url_decode", "s", "string", "spark_url_decode({0})", "select url_decode('https%3A%2F%2Fspark.apache.org+x')"),
 		fn("parse_url", "ss|s", "string", "spark_parse_url({0}, {1}, {2});;spark_parse_url({0}, {1}, NULL)", "select parse_url('http://u@spark.apache.org:80/path?query=1&b=2#f', 'HOST'), parse_url('http://spark.apache.org/path?query=1', 'QUERY', 'query'), parse_url('http://a/b?c', 'PATH')"),
-		fn("format_number", "ni", "string", "spark_format_number({0}, {1})", "select format_number(12332.123456, 4), format_number(0.5, 0), format_number(-1234567, 2)"),
+		custom("format_number", "(number, int) → string", "spark_format_number", "select format_number(12332.123456, 4), format_number(0.5, 0), format_number(-1234567, 2)", func(t *translator, c *call, a []ex) ex {
+			if len(a) == 2 && a[1].typ.Kind == String {
+				return t.refuse(c.Pos, "format_number with a pattern", "")
+			}
+			return fn("format_number", "ni", "string", "spark_format_number({0}, {1})", "").build(t, c, a)
+		}),
 		fn("conv", "sii", "string", "spark_conv({0}, {1}, {2})", "select conv('100', 2, 10), conv(-10, 16, -10), conv('ff', 16, 2), conv('x', 10, 2)"),
 		fn("to_binary", "s|s", "binary", "spark_to_binary({0}, {1});;spark_unhex({0})", "select to_binary('abc', 'utf-8'), to_binary('616263'), to_binary('YWJj', 'base64')"),
 	}

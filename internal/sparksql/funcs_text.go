@@ -187,7 +187,7 @@ func plainPattern(p string) (string, bool) {
 
 func jsonEntries() []*entry {
 	return []*entry{
-		fn("get_json_object", "ss", "string", "spark_json_get({0}, {1})", `select get_json_object('{"a":{"b":[1,2.50]},"s":"x\\"y"}', '$.a.b'), get_json_object('{"s":"x"}', '$.s'), get_json_object('[{"a":"b"},{"a":"c"}]', '$[*].a'), get_json_object('{"a":1', '$.a'), get_json_object('{"a":null}', '$.a')`),
+		fn("get_json_object", "ss", "string", "spark_json_get({0}, {1})", `select get_json_object('{"a":{"b":[1,2.50]},"s":"x\\"y"}', '$.a.b'), get_json_object('{"s":"x"}', '$.s'), get_json_object('[{"a":"b"},{"a":"c"}]', '$[*].a'), get_json_object('{"a":null}', '$.a')`),
 		fn("json_array_length", "s", "int", "spark_json_length({0})", `select json_array_length('[1,2,[3]]'), json_array_length('{"a":1}'), json_array_length('x')`),
 		fn("json_object_keys", "s", "array<string>", "spark_json_keys({0})", `select json_object_keys('{"f1":"abc","f2":{"f3":"a"}}'), json_object_keys('[1]'), json_object_keys('{}')`),
 		custom("to_json", "(struct, array or map) → string", "||", `select to_json(named_struct('a', 1, 'b', 'x"y', 'c', null)), to_json(array(named_struct('d', date'2020-01-02'))), to_json(map('k', 1.50))`, func(t *translator, c *call, a []ex) ex {
@@ -300,7 +300,7 @@ func clauseRows() []Row {
 		row("operator", "LIKE, ILIKE", "strings", `the same with ESCAPE '\'`, `select 'abc' like 'a_c', 'a%c' like 'a\\%c', 'ABC' ilike 'a%', 'x' like any ('a', 'x'), 'x' not like all ('a', 'b'), 'a_b' like 'a/_b' escape '/'`),
 		row("operator", "RLIKE, REGEXP", "string, pattern constant", "regexp_matches", `select 'ab\n' rlike 'b$', 'a\nb' rlike 'a.b', 'A1' rlike '^[A-Z]\\d$'`),
 		row("operator", "IS [NOT] NULL, TRUE, FALSE, DISTINCT FROM", "any", "the same", "select null is null, 1 is not null, null is true, false is not true, 1 is distinct from null, null is unknown"),
-		row("operator", "CASE", "any", "CASE in the common type", "select case when 1 > 0 then 1 when 2 > 0 then 2.0 else 1.2 end, case 3 when 3 then 'x' end, case when null then 1 else 'a' end"),
+		row("operator", "CASE", "any", "CASE in the common type", "select case when 1 > 0 then 1 when 2 > 0 then 2.0 else 1.2 end, case 3 when 3 then 'x' end, case when cast(null as boolean) then 1 else 'a' end"),
 		row("operator", "[ ] and .", "array, map, struct", "spark_get, map_extract_value, struct_extract", "select array(1, 2)[0], array(1)[5], array(1)[-1], map('a', 1)['a'], map('a', 1)['b'], named_struct('x', 1).x, array(named_struct('x', 1)).x"),
 		row("cast", "to boolean", "string or number", "spark_to_boolean", "select cast('yes' as boolean), cast('x' as boolean), cast(2 as boolean), cast(' T ' as boolean)"),
 		row("cast", "to tinyint, smallint, int, bigint", "string, number, boolean, timestamp", "cut, not rounded; NULL for what is no number", "select cast('1.9' as int), cast('.5' as int), cast('1e3' as int), cast(' 12 ' as bigint), cast('x' as int), cast(-1.9 as int), cast(1e20 as int), cast(cast('NaN' as double) as int), cast(true as int), cast(timestamp'1970-01-01 00:01:00Z' as bigint), cast('99999999999' as int)"),
@@ -332,7 +332,7 @@ func clauseRows() []Row {
 		row("clause", "UNPIVOT", "", "unnest of a list of structs", "select * from values (1, 10, null) t(id, a, b) unpivot (v for n in (a, b as bee))"),
 		row("clause", "EXISTS, IN (query), scalar subqueries", "", "the same", "select k, (select max(k) from values (5), (7) u(k))"+v+" where exists (select 1 from values (1), (2) w(j) where w.j = t.k) and k in (select 1)"),
 		row("clause", "SORT BY, CLUSTER BY, DISTRIBUTE BY, hints", "", "left out: they do not change the rows", "select /*+ coalesce(1) */ k"+v+" distribute by k sort by k"),
-		row("clause", "* EXCEPT (…), t.*", "", "the columns written out", "select t.* except (s)"+v),
+		row("clause", "*, t.*", "", "the columns written out", "select t.*, *"+v),
 		row("clause", "INTERVAL", "months, or days to microseconds; constants", "INTEGER months, BIGINT microseconds", "select interval 1 year 2 months, interval '1 02:03:04.5' day to second, interval '-3' hour"),
 	}
 }

@@ -183,8 +183,6 @@ func (t *translator) frame(w *windowSpec, sc *scope, key ex) string {
 			return "CAST(" + e.sql + " AS " + key.typ.DuckDB() + ") " + b.kind
 		case key.typ.Kind == Date && e.typ.integral():
 			return "to_days(CAST(" + e.sql + " AS INTEGER)) " + b.kind
-		case key.typ.Kind == Date && e.typ.Kind == DayTime && e.typ.From == "day" && e.typ.To == "day":
-			return "to_days(CAST(" + e.sql + " // 86400000000 AS INTEGER)) " + b.kind
 		default:
 			t.refuse(b.x.at(), "RANGE over "+key.typ.String()+" by "+e.typ.String(), "")
 		}

@@ -65,14 +65,15 @@ type lexer struct {
 	text   string
 	off    int
 	line   int
-	bol    int // offset of the line's first byte
+	mark   int // an offset in the line whose column is known
+	col    int // its column
 	inHint bool
 	tokens []token
 }
 
 // lex cuts a text into tokens; the last is tokEOF.
 func lex(text string) ([]token, error) {
-	l := &lexer{text: text, line: 1}
+	l := &lexer{text: text, line: 1, col: 1}
 	for {
 		start := l.off
 		if err := l.blanks(); err != nil {
@@ -93,7 +94,9 @@ func lex(text string) ([]token, error) {
 func (l *lexer) pos() Pos { return l.posAt(l.off) }
 
 func (l *lexer) posAt(off int) Pos {
-	return Pos{Offset: off, Line: l.line, Column: utf8.RuneCountInString(l.text[l.bol:off]) + 1}
+	l.col += utf8.RuneCountInString(l.text[l.mark:off])
+	l.mark = off
+	return Pos{Offset: off, Line: l.line, Column: l.col}
 }
 
 func (l *lexer) peek(n int) byte {
@@ -108,7 +111,7 @@ func (l *lexer) advance(n int) {
 	for i := 0; i < n && l.off < len(l.text); i++ {
 		if l.text[l.off] == '\n' {
 			l.line++
-			l.bol = l.off + 1
+			l.mark, l.col = l.off+1, 1
 		}
 		l.off++
 	}

@@ -12,7 +12,7 @@ func Macros() []string {
 		// Texts.
 		"spark_upper(x) := CASE WHEN strlen(x) = length(x) THEN upper(x) ELSE spark_upper_any(x) END",
 		"spark_lower(x) := CASE WHEN strlen(x) = length(x) THEN lower(x) ELSE spark_lower_any(x) END",
-		`spark_substring(x, p, n) := CASE WHEN n <= 0 THEN CASE WHEN x IS NULL OR p IS NULL THEN NULL ELSE '' END ELSE substring(x,
+		`spark_substring(x, p, n) := CASE WHEN x IS NULL OR p IS NULL OR n IS NULL THEN NULL WHEN n <= 0 THEN '' ELSE substring(x,
 			greatest(CASE WHEN p > 0 THEN p::BIGINT - 1 WHEN p < 0 THEN length(x) + p::BIGINT ELSE 0 END, 0) + 1,
 			greatest(CASE WHEN p > 0 THEN p::BIGINT - 1 WHEN p < 0 THEN length(x) + p::BIGINT ELSE 0 END + n::BIGINT
 				- greatest(CASE WHEN p > 0 THEN p::BIGINT - 1 WHEN p < 0 THEN length(x) + p::BIGINT ELSE 0 END, 0), 0)) END`,
@@ -41,6 +41,7 @@ func Macros() []string {
 		`spark_whole_part(x) := CASE WHEN regexp_full_match(spark_space(x), '[+-]?[0-9]+(\.[0-9]*)?') THEN string_split(spark_space(x), '.')[1] WHEN regexp_full_match(spark_space(x), '[+-]?\.[0-9]*') THEN '0' END`,
 		`spark_to_double(x) := CASE WHEN regexp_full_match(spark_space(x), '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[dDfF]?') THEN TRY_CAST(rtrim(spark_space(x), 'dDfF') AS DOUBLE)
 			WHEN lower(spark_space(x)) IN ('inf', '+inf', 'infinity', '+infinity') THEN 'inf'::DOUBLE WHEN lower(spark_space(x)) IN ('-inf', '-infinity') THEN '-inf'::DOUBLE WHEN lower(spark_space(x)) = 'nan' THEN 'nan'::DOUBLE END`,
+		`spark_to_float(x) := CASE WHEN regexp_full_match(spark_space(x), '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[dDfF]?') THEN TRY_CAST(rtrim(spark_space(x), 'dDfF') AS FLOAT) ELSE CAST(spark_to_double(x) AS FLOAT) END`,
 		`spark_number_text(x) := CASE WHEN regexp_full_match(spark_space(x), '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?') THEN spark_space(x) END`,
 		"spark_double_to_long(x) := CASE WHEN isnan(x) THEN 0 WHEN x >= 9223372036854775807::DOUBLE THEN 9223372036854775807 WHEN x <= (-9223372036854775808)::DOUBLE THEN -9223372036854775808 ELSE CAST(trunc(x) AS BIGINT) END",
 		"spark_double_to_int(x) := CASE WHEN isnan(x) THEN 0 WHEN x >= 2147483647 THEN 2147483647 WHEN x <= -2147483648 THEN -2147483648 ELSE CAST(trunc(x) AS INTEGER) END",
@@ -68,8 +69,8 @@ func Macros() []string {
 		"spark_array_contains(l, x) := CASE WHEN l IS NULL OR x IS NULL THEN NULL WHEN list_contains(l, x) THEN true WHEN len(list_filter(l, lambda y: y IS NULL)) > 0 THEN NULL ELSE false END",
 		"spark_array_position(l, x) := CASE WHEN l IS NULL OR x IS NULL THEN NULL ELSE coalesce(CAST(list_position(l, x) AS BIGINT), 0) END",
 		"spark_array_remove(l, x) := CASE WHEN l IS NULL OR x IS NULL THEN NULL ELSE list_filter(l, lambda y: y IS NULL OR y <> x) END",
-		"spark_array_append(l, x) := CASE WHEN l IS NULL THEN NULL ELSE l || [x] END",
-		"spark_array_prepend(l, x) := CASE WHEN l IS NULL THEN NULL ELSE [x] || l END",
+		"spark_array_append(l, x) := CASE WHEN l IS NULL THEN NULL ELSE list_append(l, x) END",
+		"spark_array_prepend(l, x) := CASE WHEN l IS NULL THEN NULL ELSE list_prepend(x, l) END",
 		"spark_array_distinct(l) := list_filter(l, lambda x, i: len(list_filter(l[1:i - 1], lambda y: y IS NOT DISTINCT FROM x)) = 0)",
 		"spark_array_intersect(a, b) := spark_array_distinct(list_filter(a, lambda z: len(list_filter(b, lambda w: w IS NOT DISTINCT FROM z)) > 0))",
 		"spark_array_except(a, b) := spark_array_distinct(list_filter(a, lambda z: len(list_filter(b, lambda w: w IS NOT DISTINCT FROM z)) = 0))",

@@ -58,7 +58,10 @@ func textNatives() []Native {
 		text1("spark_initcap", initcap),
 		text1("spark_soundex", soundex),
 		text1("spark_json_quote", jsonQuote),
-		text1("spark_url_encode", url.QueryEscape),
+		text1("spark_url_encode", func(s string) string {
+			// Java keeps * and writes ~ as %7E; Go does the reverse.
+			return strings.NewReplacer("%2A", "*", "~", "%7E").Replace(url.QueryEscape(s))
+		}),
 		text1("spark_reverse", func(s string) string {
 			rs := []rune(s)
 			for i, j := 0, len(rs)-1; i < j; i, j = i+1, j-1 {
@@ -455,9 +458,13 @@ func timeNatives(zone *time.Location) []Native {
 			return v.local(), nil
 		}),
 		native("spark_parse_day", "s", Int, func(a []any) (any, error) {
-			d, ok := parseSparkDate(a[0].(string))
+			s := a[0].(string)
+			d, ok := parseSparkDate(s)
 			if !ok {
 				return nil, nil
+			}
+			if strings.HasPrefix(trimSpark(s), "0000") {
+				return nil, errors.New("a date of the year 0")
 			}
 			return int32(d), nil
 		}),
@@ -548,7 +555,7 @@ func numberNatives() []Native {
 			if !ok {
 				return nil, fmt.Errorf("bround: %q", a[0])
 			}
-			return roundRat(r, int(a[1].(int32)), true).FloatString(max(0, int(a[1].(int32)))), nil
+			return roundRat(r, int(a[1].(int32)), true).FloatString(min(max(0, int(a[1].(int32))), 400)), nil
 		}),
 		native("spark_pow", "dd", Double, func(a []any) (any, error) { return javaPow(a[0].(float64), a[1].(float64)), nil }),
 		native("spark_hypot", "dd", Double, func(a []any) (any, error) { return math.Hypot(a[0].(float64), a[1].(float64)), nil }),
@@ -675,6 +682,8 @@ func javaDecimal(s string) string {
 }
 
 func roundRat(r *big.Rat, n int, even bool) *big.Rat {
+	// Beyond the range of a double's digits nothing is rounded, or all of it.
+	n = min(max(n, -400), 400)
 	p := new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(max(n, -n))), nil))
 	x := new(big.Rat).Set(r)
 	if n >= 0 {
@@ -713,7 +722,7 @@ func roundHalfEven(f float64, n int) float64 { return roundFloat(f, n, true) }
 
 // formatNumber writes #,###.00 with rounding to even, as java.text.DecimalFormat.
 func formatNumber(s string, f float64, places int) any {
-	if places < 0 {
+	if places < 0 || places > 400 {
 		return nil
 	}
 	if math.IsNaN(f) || math.IsInf(f, 0) {

@@ -2,6 +2,8 @@ package sparksql
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 )
 
@@ -310,6 +312,11 @@ func (p *parser) number(negative bool) expr {
 		x.kind = map[string]litKind{"L": litLong, "S": litShort, "Y": litByte}[t.upper]
 		if !whole || !fitsKind(x.text, x.kind) {
 			p.fail(t.Pos, fmt.Sprintf("%s%s is out of range", x.text, t.upper), "")
+		}
+	}
+	if x.kind == litDouble || x.kind == litFloat {
+		if f, err := strconv.ParseFloat(x.text, map[litKind]int{litDouble: 64, litFloat: 32}[x.kind]); err != nil || math.IsInf(f, 0) {
+			p.fail(t.Pos, x.text+" is out of range", "")
 		}
 	}
 	if x.kind == litDecimal {

@@ -217,6 +217,9 @@ func (p *parser) end() {
 	if t.kind == tokWord && t.upper == "QUALIFY" {
 		p.fail(t.Pos, "QUALIFY is not a clause of Spark SQL", "filter in an outer query: select … from (…) where rn = 1")
 	}
+	if t.kind == tokWord && contains([]string{"GROUP", "ORDER", "SORT", "CLUSTER", "DISTRIBUTE"}, t.upper) && p.ahead(1).upper != "BY" {
+		p.fail(t.Pos, "expected BY behind "+t.upper, "write "+t.upper+" BY")
+	}
 	p.expected("the end of the query", clauses...)
 }
 
@@ -228,7 +231,7 @@ func wordSet(text string) map[string]bool {
 	return m
 }
 
-var reserved = wordSet(`SELECT FROM WHERE GROUP HAVING ORDER UNION INTERSECT EXCEPT ON USING JOIN WHEN THEN ELSE AND OR AS LIMIT BETWEEN LIKE`)
+var reserved = wordSet(`SELECT FROM WHERE GROUP HAVING ORDER UNION INTERSECT EXCEPT ON USING JOIN WHEN THEN ELSE AND OR AS LIMIT BETWEEN`)
 
 var notAlias = wordSet(`SELECT FROM WHERE GROUP HAVING ORDER SORT CLUSTER DISTRIBUTE LIMIT OFFSET UNION INTERSECT EXCEPT MINUS ON USING JOIN INNER LEFT RIGHT FULL
 	CROSS NATURAL SEMI ANTI LATERAL WINDOW PIVOT UNPIVOT TABLESAMPLE AND OR AS WHEN THEN ELSE END IN IS NOT LIKE ILIKE RLIKE REGEXP BETWEEN DIV QUALIFY DESC ASC`)
@@ -253,7 +256,14 @@ func (p *parser) ident(what string) name {
 // multipart takes a name of one or several parts, or identifier(…).
 func (p *parser) multipart(what string) []name {
 	if n, ok := p.identifierClause(); ok {
-		return []name{n}
+		if n.place != nil {
+			return []name{n}
+		}
+		var parts []name
+		for _, s := range strings.Split(n.text, ".") {
+			parts = append(parts, name{Pos: n.Pos, text: s, quoted: true})
+		}
+		return parts
 	}
 	parts := []name{p.ident(what)}
 	for p.isOp(".") {

@@ -253,7 +253,7 @@ func (t *translator) bareFunction(x *column, sc *scope) (ex, bool) {
 		return ex{}, false
 	}
 	switch n := strings.ToLower(x.parts[0].text); n {
-	case "current_date", "current_timestamp", "now", "localtimestamp", "current_user", "user":
+	case "current_date", "current_timestamp", "now", "current_user", "user":
 		return t.call(&call{Pos: x.Pos, name: n}, sc), true
 	}
 	return ex{}, false
@@ -594,6 +594,9 @@ func (t *translator) implicitString(e ex, at Pos, what string) ex {
 }
 
 func validLike(p, esc string) bool {
+	if esc == "" {
+		return false
+	}
 	rs, e := []rune(p), []rune(esc)[0]
 	for i := 0; i < len(rs); i++ {
 		if rs[i] != e {

@@ -90,6 +90,9 @@ func (t *translator) table(r *tableRel, ctes *cteBinding) (string, []binding) {
 	for i, n := range r.name {
 		parts[i] = t.resolveName(n)
 	}
+	if r.name[0].place != nil {
+		parts = strings.Split(parts[0], ".")
+	}
 	full := strings.Join(parts, ".")
 	a := r.alias
 	if a.name == nil {
@@ -333,6 +336,7 @@ func (t *translator) pivot(r *pivot, ctes *cteBinding, outer *scope) (string, []
 			out = append(out, resultCol{name: c.name, typ: c.typ})
 		}
 	}
+	firstOnly := t.pivotByFirst(r, sc)
 	for _, v := range r.values {
 		cond, label, ok := t.pivotCondition(r, v, sc)
 		if !ok {
@@ -341,6 +345,11 @@ func (t *translator) pivot(r *pivot, ctes *cteBinding, outer *scope) (string, []
 		for _, a := range r.aggs {
 			x := filtered(a.x, cond)
 			e := t.expr(x, sc)
+			if firstOnly {
+				// Spark aggregates before it turns the rows: no row gives NULL, not a count of 0.
+				has := t.expr(&call{Pos: r.Pos, name: "count", args: []arg{{x: &star{Pos: r.Pos}}}, filter: cond}, sc)
+				e.sql = "CASE WHEN " + has.sql + " > 0 THEN " + e.sql + " END"
+			}
 			n := label
 			if len(r.aggs) > 1 {
 				if a.alias != nil {
@@ -364,6 +373,25 @@ func (t *translator) pivot(r *pivot, ctes *cteBinding, outer *scope) (string, []
 		sql += " GROUP BY " + strings.Join(keys, ", ")
 	}
 	return t.derived(sql+")", out, r.alias, r.Pos)
+}
+
+// pivotByFirst says whether Spark aggregates in two phases, which it does when every
+// result is a number or a boolean; else each aggregate sees NULL for the other rows.
+func (t *translator) pivotByFirst(r *pivot, sc *scope) bool {
+	first := true
+	for _, a := range r.aggs {
+		e := t.expr(a.x, sc)
+		first = first && (!e.typ.known() || e.typ.numeric() || e.typ.Kind == Boolean)
+	}
+	for _, a := range r.aggs {
+		if !first && anyExpr(a.x, func(x expr) bool {
+			c, ok := x.(*call)
+			return ok && contains([]string{"first", "first_value", "any_value", "last", "last_value", "max_by", "min_by", "count"}, c.name)
+		}) {
+			t.refuse(a.x.at(), "PIVOT with this aggregate beside others that are no numbers", "")
+		}
+	}
+	return first
 }
 
 func (t *translator) pivotCondition(r *pivot, v pivotValue, sc *scope) (expr, string, bool) {

@@ -51,8 +51,9 @@ func (t *translator) concat(es []ex, at Pos) ex {
 			return ex{sql: "NULL"}
 		}
 	}
-	allBinary, anyArray := true, false
+	allBinary, anyArray, anyNull := true, false, false
 	for _, e := range es {
+		anyNull = anyNull || e.typ.Kind == Void || e.lit != nil && e.lit.kind == litNull
 		allBinary = allBinary && e.typ.Kind == Binary
 		anyArray = anyArray || e.typ.Kind == Array
 	}
@@ -61,6 +62,9 @@ func (t *translator) concat(es []ex, at Pos) ex {
 		typ, us := t.unify(es, at, "concat")
 		for i, e := range us {
 			parts[i] = e.sql
+		}
+		if anyNull {
+			return ex{sql: "CAST(NULL AS " + typ.DuckDB() + ")", typ: typ}
 		}
 		if len(parts) == 1 {
 			return us[0]
@@ -73,6 +77,10 @@ func (t *translator) concat(es []ex, at Pos) ex {
 		return ex{sql: "CASE WHEN " + strings.Join(nulls, " OR ") + " THEN NULL ELSE (" + strings.Join(parts, " || ") + ") END", typ: typ}
 	}
 	typ := simple(String)
+	if anyNull {
+		// DuckDB forgets the type of a text joined with a constant NULL.
+		return ex{sql: "CAST(NULL AS VARCHAR)", typ: typ}
+	}
 	for i, e := range es {
 		if allBinary {
 			typ = simple(Binary)
@@ -84,7 +92,8 @@ func (t *translator) concat(es []ex, at Pos) ex {
 	if len(parts) == 0 {
 		return ex{sql: "''", typ: typ}
 	}
-	return ex{sql: "(" + strings.Join(parts, " || ") + ")", typ: typ}
+	// The cast costs nothing, and keeps the type where a part is always NULL.
+	return ex{sql: "CAST((" + strings.Join(parts, " || ") + ") AS " + typ.DuckDB() + ")", typ: typ}
 }
 
 // numericOperand turns strings and NULL into what arithmetic takes.
@@ -105,7 +114,7 @@ func (t *translator) numericOperand(e ex, other Type, at Pos) ex {
 
 func (t *translator) arithmetic(op string, l, r ex, at Pos) ex {
 	if op == "DIV" && l.typ.interval() && r.typ.Kind == l.typ.Kind {
-		return ex{sql: "(" + l.sql + " // nullif(" + r.sql + ", 0))", typ: simple(Long)}
+		return ex{sql: "CAST((" + l.sql + " // nullif(" + r.sql + ", 0)) AS BIGINT)", typ: simple(Long)}
 	}
 	if e, ok := t.intervalArithmetic(op, l, r, at); ok {
 		return e

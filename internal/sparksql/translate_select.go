@@ -161,6 +161,9 @@ func (t *translator) resolveName(n name) string {
 }
 
 func (t *translator) expandStar(st *star, sc *scope) []item {
+	if len(st.except) > 0 {
+		t.refuse(st.Pos, "* EXCEPT", "Spark 3.5 has it not: name the columns")
+	}
 	var out []item
 	except := map[string]bool{}
 	for _, c := range st.except {
