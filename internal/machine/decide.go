@@ -19,6 +19,9 @@ func (x *Execution) emit(f *frame, kind string, d Details, value any, next strin
 		e.ID, e.Previous = x.lastID+1, f.last
 	}
 	x.Evolve(e)
+	if f.state != nil {
+		e.State = f.state.Name
+	}
 	x.pending = append(x.pending, e)
 	if m := x.info.MaxEvents; m > 0 && x.count >= m-1 && x.Status == Running && kind != "ExecutionFailed" {
 		x.emit(x.root, "ExecutionFailed", Details{Error: "States.Runtime", Cause: fmt.Sprintf("The execution reached the maximum number of history events (%d).", m)}, nil, "")

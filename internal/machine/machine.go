@@ -39,6 +39,10 @@ type Event struct {
 	Next     string    // of a StateExited: the state that comes next, empty at the end
 	Details  Details
 
+	// State is the state that the frame was in, for those who hear of the event as it is
+	// made; a journal does not keep it.
+	State string
+
 	value any // the decoded input or output, where the event was just made
 }
 

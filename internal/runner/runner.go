@@ -105,7 +105,7 @@ func (r *Runner) Drive(ctx context.Context, run Run) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	d := &drive{r: r, run: run, fence: fence, x: machine.New(program, r.info(run)), work: map[attemptKey]*attempt{}, done: make(chan machine.Input, 64), tokens: map[string]Token{}}
+	d := &drive{r: r, run: run, fence: fence, x: machine.New(program, r.info(run)), work: map[attemptKey]*attempt{}, done: make(chan machine.Input, 64), broken: make(chan error, 64), tokens: map[string]Token{}}
 	for _, e := range events {
 		d.x.Evolve(e)
 	}
@@ -154,6 +154,7 @@ type drive struct {
 	n      int // events kept
 	work   map[attemptKey]*attempt
 	done   chan machine.Input
+	broken chan error // the journal failed under an attempt
 	tokens map[string]Token
 	slots  chan struct{}
 	atWork sync.WaitGroup
@@ -201,6 +202,9 @@ func (d *drive) loop(ctx context.Context) (Result, error) {
 			if err := d.step(ctx, d.ready(in)...); err != nil {
 				return Result{}, err
 			}
+		case err := <-d.broken:
+			timer.Stop()
+			return Result{}, err
 		case <-timer.C:
 			if err := d.step(ctx, machine.Input{Kind: machine.Tick, At: d.r.c.Now()}); err != nil {
 				return Result{}, err
@@ -461,7 +465,8 @@ func (d *drive) remote(ctx, actx context.Context, a *attempt, task flow.Task) er
 			}
 			t.Started, t.Token = true, token
 			if err := d.r.c.Journal.Commit(context.WithoutCancel(actx), d.run.ID, d.fence, -1, Decision{Tokens: []Token{t}, At: d.r.c.Now()}); err != nil {
-				d.report(actx, d.failure(c, err))
+				// Whether the token was kept is not known: as after a crash, a later drive finds out.
+				d.broken <- fmt.Errorf("keep the token of %s: %w", t.Key, err)
 				return
 			}
 		}

@@ -439,8 +439,13 @@ func (j *Journal) Backup(ctx context.Context, to string) error {
 	if _, err := os.Stat(to); err == nil {
 		return fmt.Errorf("copy journal: %s is there already", to)
 	}
-	if _, err := j.read.ExecContext(ctx, "vacuum into ?", to); err != nil {
+	// The readers' connections refuse to write, and the writer's is busy: a third one.
+	db, err := sql.Open("sqlite3", "file:"+j.file+"?_busy_timeout=30000")
+	if err != nil {
 		return fmt.Errorf("copy journal to %s: %w", to, err)
 	}
-	return nil
+	if _, err = db.ExecContext(ctx, "vacuum into ?", to); err != nil {
+		err = fmt.Errorf("copy journal to %s: %w", to, err)
+	}
+	return errors.Join(err, db.Close())
 }
