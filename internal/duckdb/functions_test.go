@@ -1,6 +1,7 @@
 package duckdb
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/hex"
@@ -253,11 +254,25 @@ func caseTexts(t *testing.T) []recorded {
 
 const recordedFile = "testdata/sparksql_recorded.json"
 
+// recordFromSpark asks Spark about the cases that are not recorded yet, and drops those
+// that are no cases any more.
 func recordFromSpark(t *testing.T, cases []recorded) {
 	t.Helper()
+	known := map[string]recorded{}
+	for _, r := range readRecorded(t) {
+		known[r.Zone+r.SQL] = r
+	}
+	kept, asked := []recorded{}, []recorded{}
+	for _, c := range cases {
+		if r, ok := known[c.Zone+c.SQL]; ok {
+			kept = append(kept, r)
+		} else {
+			asked = append(asked, c)
+		}
+	}
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.json"), filepath.Join(dir, "out.json")
-	b, err := json.Marshal(cases)
+	b, err := json.Marshal(asked)
 	if err == nil {
 		err = os.WriteFile(in, b, 0o600)
 	}
@@ -270,12 +285,36 @@ func recordFromSpark(t *testing.T, cases []recorded) {
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %s", err, text)
 	}
+	var answers []recorded
 	if b, err = os.ReadFile(out); err == nil {
-		err = os.WriteFile(recordedFile, append(b, '\n'), 0o600)
+		err = json.Unmarshal(b, &answers)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", " ")
+	if err = e.Encode(append(kept, answers...)); err == nil {
+		err = os.WriteFile(recordedFile, text.Bytes(), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readRecorded(t *testing.T) []recorded {
+	t.Helper()
+	b, err := os.ReadFile(recordedFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []recorded
+	if err := json.Unmarshal(b, &list); err != nil {
+		t.Fatal(err)
+	}
+	return list
 }
 
 // TestAgainstSpark runs every case and compares rows and types with what a real Spark
@@ -286,16 +325,9 @@ func TestAgainstSpark(t *testing.T) {
 	if *recordWith != "" {
 		recordFromSpark(t, cases)
 	}
-	b, err := os.ReadFile(recordedFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []recorded
-	if err := json.Unmarshal(b, &list); err != nil {
-		t.Fatal(err)
-	}
+	var err error
 	known := map[string]recorded{}
-	for _, r := range list {
+	for _, r := range readRecorded(t) {
 		known[r.Zone+r.SQL] = r
 	}
 	sessions := map[string]*Session{}

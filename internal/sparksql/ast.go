@@ -275,11 +275,8 @@ type hint struct {
 
 type groupBy struct {
 	Pos
-	all   bool
-	items []expr         // plain expressions and, inside grouping sets, tuples
-	kind  string         // "", ROLLUP, CUBE, SETS: the old suffix form WITH ROLLUP is ROLLUP too
-	sets  [][]expr       // for SETS
-	more  []groupElement // for GROUP BY a, ROLLUP(b, c)
+	all  bool
+	more []groupElement
 }
 
 type groupElement struct {

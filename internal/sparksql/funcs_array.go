@@ -16,6 +16,9 @@ func arrayEntries() []*entry {
 			return ex{sql: "[" + strings.Join(parts, ", ") + "]", typ: arrayOf(typ)}
 		}),
 		custom("size cardinality", "(array or map) → int", "len, cardinality", "select size(array(1, null)), size(map('a', 1)), size(cast(null as array<int>))", func(t *translator, c *call, a []ex) ex {
+			if len(a) == 1 && a[0].typ.Kind == Void {
+				return ex{sql: "CAST(-1 AS INTEGER)", typ: simple(Int)}
+			}
 			if len(a) == 1 && a[0].typ.Kind == Map {
 				return ex{sql: "coalesce(CAST(cardinality(" + a[0].sql + ") AS INTEGER), -1)", typ: simple(Int)}
 			}

@@ -92,7 +92,7 @@ func mathEntries() []*entry {
 	}
 	es = append(es,
 		fn("atan2", "dd", "double", "atan2({0}, {1})", "select atan2(0, 0), atan2(1, -1)"),
-		fn("cot", "d", "double", "(1 / nullif(tan({0}), 0))", "select cot(1)"),
+		fn("cot", "d", "double", "(1 / spark_tan({0}))", "select cot(1), cot(0)"),
 		fn("csc", "d", "double", "(1 / sin({0}))", "select csc(1)"),
 		fn("sec", "d", "double", "(1 / cos({0}))", "select sec(0)"),
 		custom("try_add", "(number or date, number or interval) → as +", "TRY of +", "select try_add(1, 2), try_add(date'2021-01-01', interval 1 year), try_add(2147483647, 1)", tryInfix("+")),

@@ -61,6 +61,7 @@ func stringEntries() []*entry {
 		fn("ascii", "s", "int", "spark_ascii({0})", "select ascii('abc'), ascii(''), ascii('é')"),
 		fn("chr char", "l", "string", "spark_chr({0})", "select chr(65), chr(-1), chr(321)"),
 		fn("split_part", "ssi", "string", "spark_split_part({0}, {1}, {2})", "select split_part('11.12.13', '.', 3), split_part('a', ',', 5), split_part('a,b', ',', -1), split_part('a', '', 1)"),
+		fn("substring_index", "ssi", "string", "spark_substring_index({0}, {1}, {2})", "select substring_index('a.b.c', '.', 2), substring_index('a.b.c', '.', -1), substring_index('a.b', '.', 5), substring_index('a', '', 1), substring_index('a.b', '.', 0), substring_index('aaa', 'aa', -1)"),
 		fn("find_in_set", "ss", "int", "spark_find_in_set({0}, {1})", "select find_in_set('ab', 'abc,b,ab,c,def'), find_in_set('a,b', 'a,b'), find_in_set('x', 'a')"),
 		fn("levenshtein", "ss|i", "int", "spark_levenshtein_at_most({0}, {1}, {2});;spark_levenshtein({0}, {1})", "select levenshtein('kitten', 'sitting'), levenshtein('é', 'e'), levenshtein('kitten', 'sitting', 2)"),
 		fn("soundex", "s", "string", "spark_soundex({0})", "select soundex('Miller'), soundex('Ashcraft'), soundex('1a'), soundex('')"),

@@ -33,6 +33,9 @@ func (s sparkTime) instant(zone string) (int64, error) {
 // loadZone reads a zone as Java does: an offset, a name, or a name with an offset.
 func loadZone(z string) (*time.Location, error) {
 	z = strings.TrimSpace(z)
+	if long, ok := shortZones[z]; ok {
+		z = long
+	}
 	switch z {
 	case "Z", "UTC", "GMT", "UT":
 		return time.UTC, nil
@@ -59,6 +62,13 @@ func loadZone(z string) (*time.Location, error) {
 	}
 	return loc, nil
 }
+
+// shortZones are the three-letter zones that Java takes (ZoneId.SHORT_IDS).
+var shortZones = map[string]string{"ACT": "Australia/Darwin", "AET": "Australia/Sydney", "AGT": "America/Argentina/Buenos_Aires", "ART": "Africa/Cairo", "AST": "America/Anchorage",
+	"BET": "America/Sao_Paulo", "BST": "Asia/Dhaka", "CAT": "Africa/Harare", "CNT": "America/St_Johns", "CST": "America/Chicago", "CTT": "Asia/Shanghai", "EAT": "Africa/Addis_Ababa",
+	"ECT": "Europe/Paris", "IET": "America/Indiana/Indianapolis", "IST": "Asia/Kolkata", "JST": "Asia/Tokyo", "MIT": "Pacific/Apia", "NET": "Asia/Yerevan", "NST": "Pacific/Auckland",
+	"PLT": "Asia/Karachi", "PNT": "America/Phoenix", "PRT": "America/Puerto_Rico", "PST": "America/Los_Angeles", "SST": "Pacific/Guadalcanal", "VST": "Asia/Ho_Chi_Minh",
+	"EST": "-05:00", "MST": "-07:00", "HST": "-10:00"}
 
 // parseOffset reads +h, +hh, +hh:mm, +h:m, +hhmm, with seconds too.
 func parseOffset(s string) (int, bool) {

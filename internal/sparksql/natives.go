@@ -107,6 +107,9 @@ func textNatives() []Native {
 			}
 			return int32(indexOf(strings.Split(a[1].(string), ","), a[0].(string)) + 1), nil
 		}),
+		native("spark_substring_index", "ssi", String, func(a []any) (any, error) {
+			return substringIndex(a[0].(string), a[1].(string), int(a[2].(int32))), nil
+		}),
 		native("spark_like_pattern", "ss", String, func(a []any) (any, error) {
 			if !validLike(a[0].(string), a[1].(string)) {
 				return nil, fmt.Errorf("the pattern %q has an escape before a character that is neither %%, _ nor itself", a[0])
@@ -119,6 +122,39 @@ func textNatives() []Native {
 		ns[i].Nulls = ns[i].Name == "spark_parse_url" || ns[i].Name == "spark_mask"
 	}
 	return ns
+}
+
+// substringIndex gives what stands before the nth delimiter, or behind it from the end.
+func substringIndex(s, d string, n int) string {
+	if d == "" || n == 0 {
+		return ""
+	}
+	if n > 0 {
+		i := 0
+		for ; n > 0; n-- {
+			k := strings.Index(s[i:], d)
+			if k < 0 {
+				return s
+			}
+			if n == 1 {
+				return s[:i+k]
+			}
+			// The next search begins one character on, as Spark's does.
+			i += k + 1
+		}
+	}
+	end := len(s)
+	for ; n < 0; n++ {
+		k := strings.LastIndex(s[:end], d)
+		if k < 0 {
+			return s
+		}
+		if n == -1 {
+			return s[k+len(d):]
+		}
+		end = min(k-1+len(d), len(s))
+	}
+	return s
 }
 
 func lowerJava(s string) string {

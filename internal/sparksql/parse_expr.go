@@ -15,8 +15,6 @@ func (p *parser) exprs() []expr {
 	return out
 }
 
-func (p *parser) exprOrStar() expr { return p.expr() }
-
 // expr reads one expression.
 func (p *parser) expr() expr {
 	defer p.nest()()

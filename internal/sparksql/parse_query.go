@@ -263,7 +263,7 @@ func (p *parser) hints() []hint {
 }
 
 func (p *parser) selectItem() selectItem {
-	it := selectItem{x: p.exprOrStar()}
+	it := selectItem{x: p.expr()}
 	if p.word("AS") {
 		if p.isOp("(") {
 			it.aliases = p.nameList()

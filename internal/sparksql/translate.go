@@ -137,8 +137,6 @@ type ex struct {
 	sql string
 	typ Type
 	lit *literal // set when it is a constant as written
-	// notNull is set where the value is never NULL for a reason that rewrites rely on.
-	notNull bool
 }
 
 // binding is a column that a name can mean.

@@ -257,9 +257,9 @@ func (t *translator) dateArithmetic(op string, l, r ex, at Pos) (ex, bool) {
 	case op == "-" && l.typ.Kind == Date && r.typ.is(Date):
 		return ex{sql: "(CAST(date_diff('day', " + r.sql + ", " + l.sql + ") AS BIGINT) * 86400000000)", typ: intervalRange("day", "day")}, true
 	case op == "-" && (l.typ.datetime() || l.typ.Kind == String) && (r.typ.datetime() || r.typ.Kind == String) && l.typ.Kind != Date:
-		return t.refuse(at, "the difference of timestamps", "use datediff, timestampdiff or unix_timestamp"), true
+		return t.timestampDifference(l, r, at), true
 	case op == "-" && l.typ.datetime() && r.typ.datetime():
-		return t.refuse(at, "the difference of a date and a timestamp", "use datediff"), true
+		return t.timestampDifference(l, r, at), true
 	case l.typ.interval() && r.typ.Kind == l.typ.Kind:
 		typ := l.typ
 		if typ.Kind != Calendar {
@@ -272,6 +272,15 @@ func (t *translator) dateArithmetic(op string, l, r ex, at Pos) (ex, bool) {
 		return t.refuse(at, op+" with NULL", "cast the NULL"), true
 	}
 	return t.bad(at, op, "%s %s %s has no meaning in Spark", l.typ, op, r.typ), true
+}
+
+// timestampDifference counts by the clock on the wall.
+func (t *translator) timestampDifference(l, r ex, at Pos) ex {
+	if l.typ.Kind == String || r.typ.Kind == String {
+		return t.refuse(at, "the difference of a timestamp and a string", "cast the string")
+	}
+	us := func(e ex) string { return "epoch_us(CAST(" + e.sql + " AS TIMESTAMP))" }
+	return ex{sql: "(" + us(l) + " - " + us(r) + ")", typ: intervalRange("day", "second")}
 }
 
 // addInterval adds months by the calendar, days by the calendar of the zone, and the

@@ -291,7 +291,7 @@ func (t *translator) orderBy(items []sortItem, sc *scope, distinct bool) string 
 	out := make([]string, len(items))
 	for i, s := range items {
 		e, fromList := t.orderKey(s.x, &o)
-		if distinct && !fromList && !e.isLiteral() {
+		if distinct && !fromList {
 			t.refuse(s.x.at(), "ORDER BY beside DISTINCT", "order by a column of the select list")
 		}
 		out[i] = e.sql + direction(s)
@@ -301,8 +301,6 @@ func (t *translator) orderBy(items []sortItem, sc *scope, distinct bool) string 
 	}
 	return " ORDER BY " + strings.Join(out, ", ")
 }
-
-func (e ex) isLiteral() bool { return e.lit != nil }
 
 // orderKey prefers the names of the select list to those of the tables, as Spark does.
 func (t *translator) orderKey(x expr, sc *scope) (ex, bool) {

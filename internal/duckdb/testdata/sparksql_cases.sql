@@ -183,6 +183,58 @@ select date_format(d, 'yyyy-MM') m, sum(v) from values (date'2024-01-05', 1), (d
 select * from (select *, dense_rank() over (order by v desc) r from values ('a', 1), ('b', 3), ('c', 3) t(k, v)) x where r <= 1
 select a.* from values (1, 'x') a(id, v) left anti join values (2, 'x') b(id, v) using (id)
 select -2 ^ 2, 2 + 3 * 4 - 1, 10 - 2 - 3, 7 % 4 * 2, not true or true, 1 + 2 = 3 and 4 > 3, - -1, 'a' || 'b' = 'ab', 5 & 3 | 8, 1 < 2 = true
+select x, count(*) from values (0.0e0), (-0.0e0), (cast('NaN' as double)), (cast('NaN' as double)), (1e0) t(x) group by x
+select max(x), min(x), max(x) > 1e300, cast('NaN' as double) = cast('NaN' as double), cast('NaN' as double) > 1e308, -0.0e0 = 0.0e0 from values (1e0), (cast('NaN' as double)), (null) t(x)
+select a.x from values (0.0e0), (2e0) a(x) join values (-0.0e0), (cast('NaN' as double)) b(x) on a.x = b.x
+select * from (select 1 as a, 2 as a) t
+select count(*), count(1), count(null), sum(null), max(null), avg(null) from values (1), (2) t(x)
+select k from values ('b'), ('A'), ('a'), (null), ('é'), ('Z') t(k) order by k
+select k from values ('b'), ('A'), ('a'), (null), ('é'), ('Z') t(k) order by k desc
+select 'a' < 'B', 'a ' = 'a', '' = null, 'é' > 'z', '10' > '9', 10 > '9', '1.0' = 1, '1.0' = 1.0, 'abc' = 0
+select true > false, cast('t' as boolean) = true, true = 1
+select 1 in (1.0, 2), '1' in (1, 2), null in (null), 3 in (1, null), date'2020-01-01' in ('2020-01-01')
+select length('a😀b'), substring('a😀b', 2, 1), upper('ﬁ'), reverse('a😀b'), instr('a😀b', 'b'), lpad('😀', 3, '*'), translate('a😀b', '😀', 'x'), initcap('ǆ x'), lower('İI')
+select round(0.5), round(-0.5), round(1.5e0), round(2.5e0), round(-1.5e0), round(0.125e0, 2), round(1e20, 2), round(12345.678e0, -2), round(cast(9.995 as decimal(4,3)), 2), round(cast(99.5 as decimal(3,1)))
+select cast(0.5 as int), cast(-0.5 as int), cast(2.5e0 as bigint), cast(99.99 as decimal(3,1)), cast(99.95 as decimal(3,1)), cast(-99.94 as decimal(3,1)), cast(1e-7 as decimal(10,6)), cast(5e-7 as decimal(10,6)), cast(123456789012 as decimal(10,0)), cast('1e-3' as decimal(5,3))
+select cast('12345678901234567890123456789012345678' as decimal(38,0)) + 0, cast('0.00000000000000000001' as decimal(38,20)) * 2, cast(1 as decimal(38,0)) / cast(3 as decimal(38,0)), cast(1 as decimal(10,2)) / cast(3 as decimal(20,10)), cast(1 as bigint) / cast(3 as decimal(5,2))
+select 1.0 / 3.0, 10.0 / 4, 1.23456789012345678 * 9.87654321098765432, 0.00001 * 0.00001, 1e0 / 3.0, 2 / 0.3, 7.0 % 2.5, -7.0 % 2.5
+select avg(x), sum(x) / 3, sum(x) * 2, max(x) - min(x) from values (cast(1.11 as decimal(10,2))), (cast(2.22 as decimal(10,2))), (cast(2.23 as decimal(10,2))) t(x)
+select avg(cast(x as decimal(38,2))), sum(cast(x as decimal(38,2))) from values (1.005), (2) t(x)
+select sum(cast(x as tinyint)), sum(cast(x as float)), avg(cast(x as float)), avg(cast(x as bigint)), max(cast(x as smallint)) from values (100), (100) t(x)
+select cast(cast(1.1 as float) as double), cast(1.1 as float) = 1.1, cast(1.1 as float) + 1, cast(16777217 as float), cast(cast(0.1 as float) as decimal(20,10)), cast(3.7f as int), 1.1f = cast(1.1 as float)
+select element_at(array(1, 2), 3), array(1, 2)[null], element_at(map(1, 'a'), 1L), map(1, 'a')[1], map('a', map('b', 1))['a']['b'], array(array(1, 2), array(3))[1][0]
+select array_contains(array(1.0, 2.0), 1), array_position(array(1, 2), 2L), array_remove(array(1L, 2L), 1), array_union(array(1), array(2L)), concat(array(1), array(2.5)), array(1, '2'), map(1, 'a', 2L, 'b')
+select split('a1b2', '[0-9]'), split('aa', 'a'), split(' a b ', ' '), split('abc', 'x'), split('a\nb', '\n'), split('a\\b', '\\\\'), split('a$b', '[$]'), split('a^b', '\\^'), split('2024-01-05', '-')[1]
+select 'abc' rlike 'B', 'abc' rlike '', 'a\r\n' rlike 'a$', 'a\n\n' rlike 'a$', 'é' rlike '\\w', 'a-b' rlike '[a\\-]-', '\u000b' rlike '\\s', 'x{2}' rlike 'x\\{2', 'ab' rlike 'a|b', 'aa' rlike '^a{2}$'
+select regexp_replace('aBc', '[A-Z]', '_$0'), regexp_replace('a.b.c', '[.]', ''), regexp_replace('(555) 123-4567', '[^0-9]', ''), regexp_replace('x', 'x', 'a\\\\b'), regexp_extract('2024-01-05', '(\\d+)-(\\d+)-(\\d+)', 3), regexp_extract('ab', '(a)|(b)', 2), regexp_replace(null, 'a', 'b'), regexp_extract('foo=1&bar=22', 'bar=(\\d+)', 1)
+select date'2024-01-31' + 1, add_months(date'2024-01-31', 1), add_months(date'2024-02-29', -12), date'2024-12-31' + interval 2 months, last_day(date'2024-02-01'), date_add(date'2024-12-31', 1), datediff('2024-03-10 23:59:59', '2024-03-09 00:00:01'), date_sub(timestamp'2024-03-10 23:00:00', 1), trunc(timestamp'2024-05-20 10:00:00', 'year')
+select date_format('2024-01-05 06:07:08', 'HHmmss'), date_format('x', 'yyyy'), date_format(date'2024-01-05', "'week' D"), date_format(timestamp'2024-01-05 00:07:08', 'hh:mm:ss a'), date_format(timestamp'2024-01-05 12:00:00', 'K')
+select to_timestamp('2024-01-05 1:2:3', 'yyyy-MM-dd H:m:s'), to_timestamp('05/01/24 10:00', 'dd/MM/yy HH:mm')
+select to_timestamp('2024-01-05 25:00:00', 'yyyy-MM-dd HH:mm:ss')
+select to_date('2024-01-05T10:11:12Z'), to_date('2024-01-05T10:11:12.000+02:00'), cast('2024-01-05T10:11:12.123Z' as timestamp), cast('2024-01-05T10:11:12+0200' as timestamp), cast('2024-01-05 10:11:12 PST' as timestamp), cast('2024-01-05T' as timestamp), cast('2024-01-05 10:' as timestamp), cast('2024-1-5 1:2' as timestamp)
+select o.k, (select count(*) from values (1), (2) i(k) where i.k = o.k) c, (select sum(v) from values (1, 5) i(k, v) where i.k = o.k) s from values (1), (3) o(k)
+select k from values (1), (2), (3) t(k) where k > (select avg(x) from values (1), (2) u(x)) or exists (select 1 from values (1) w(x) where w.x = t.k)
+select k, sum(v) s, rank() over (order by sum(v) desc) r, sum(sum(v)) over () tot from values ('a', 1), ('b', 5), ('a', 2) t(k, v) group by k order by r
+select k, v, first_value(v) ignore nulls over (order by k), last_value(v) over (order by k rows between current row and unbounded following), count(*) over (partition by v is null) from values (1, null), (2, 7), (3, null) t(k, v)
+select distinct k, count(*) over (partition by k) c from values ('a'), ('a'), ('b') t(k) order by c, k
+select k, collect_list(struct(v, k)) from values ('a', 1), ('b', 2) t(k, v) group by k
+select id, concat_ws(',', sort_array(collect_set(tag))) from values (1, 'x'), (1, 'a'), (1, 'x'), (2, null) t(id, tag) group by id
+select id, max(case when k = 'a' then v end) a, sum(case when k = 'b' then v else 0 end) b, count(case when k = 'c' then 1 end) c from values (1, 'a', 10), (1, 'b', 20), (2, 'b', 5) t(id, k, v) group by id
+with recent as (select *, row_number() over (partition by id order by ts desc) rn from values (1, 'x', timestamp'2024-01-01 00:00:00'), (1, 'y', timestamp'2024-02-01 00:00:00'), (2, 'z', null) t(id, v, ts)) select id, v, ts from recent where rn = 1
+select t1.k, t2.v from (values (1), (2)) t1(k) left join (values (1, 'a'), (1, 'b')) t2(k, v) on t1.k = t2.k and t2.v > 'a'
+select * from (select 1 as k union all select 2) a join (select 2 as k) b using (k)
+select a.k, b.k from values (1) a(k) cross join values (2) b(k) where a.k < b.k
+select coalesce(x, 'none'), nvl(y, 0), nullif(x, ''), if(y > 1, 'hi', 'lo'), nvl2(x, 1, 0) from values ('', 2), (null, null), ('a', 1) t(x, y)
+select json_array_length('[]'), get_json_object('{"a":{"b":"c"}}', '$.a'), get_json_object('{"a":[{"b":1},{"b":2}]}', '$.a[*].b'), get_json_object('{"a":[{"b":1}]}', '$.a[*].b'), get_json_object('{"a":1e3}', '$.a'), get_json_object('{"a":1.10}', '$.a'), get_json_object('{"a":true}', '$.a'), get_json_object('{"a b":1}', "$['a b']"), get_json_object('{"a":"é\\u00e9"}', '$.a'), get_json_object('{"a":123456789012345678901234567890}', '$.a')
+select from_json('{"a":1.5}', 'a int'), from_json('{"a":null}', 'a int'), from_json('[]', 'array<int>'), from_json('{"a":[1,null]}', 'a array<int>'), from_json('{"a":true}', 'a string'), from_json('{"a":1}', 'a string'), from_json('{"a":1}', 'a double')
+select schema_of_json('{"a":1}'), json_tuple('{"a":1}', 'a')
+select to_json(named_struct('a', cast(1.0 as double), 'b', array('x'), 'c', map('k', 1), 'd', named_struct('e', null))), to_json(named_struct('z', 'é/\t'))
+select pmod(-7, 0), 5 % null, -5 div 3, mod(-5.5, 2), abs(-2147483647), 7 / 2 * 2, 2 * 3.0 / 4, 10 / 3 = 3.3333333333333335
+select hex(-255), bin(-1), conv('-1', 10, 16), unhex('G'), shiftleft(1, -1), factorial(0), log(0), ln(-1), sqrt(-4), acos(2), power(0, 0), power(-1, 0.5), exp(710), cot(0)
+select interval 1 month + interval 2 years, interval 1 day + interval 2 hours, interval 2 hours * 3, -interval 1 day, date'2024-01-31' + interval 1 month * 2, interval 36 hours, timestamp'2024-01-01 00:00:00' + interval 1 week, cast(date'2024-01-01' as timestamp) + interval 1 millisecond
+select months_between(date'2024-02-29', date'2024-01-31'), months_between(date'2024-02-28', date'2024-01-31'), months_between('2024-01-01', null), next_day(date'2024-01-05', 'FRI'), next_day('2024-01-05', null), weekofyear('2020-12-31'), weekofyear(date'2024-01-01'), dayofweek(date'2024-01-07'), quarter(date'2024-12-31'), year('2024'), month('2024-07')
+select ts - t0, ts - d, d - t0, sum(ts - t0) over () from values (timestamp'2024-01-15 10:11:12.5', timestamp'2024-01-14 00:00:00', date'2024-01-20') t(ts, t0, d)
+select timestamp'2024-01-15 10:11:12' - timestamp_ntz'2024-01-14 00:00:00', size(null), cast('2024-01-05 10:11:12 EST' as timestamp), substring_index('www.apache.org', '.', -2), substring_index('abab', 'bab', 1), substring_index('aaaa', 'aa', 2), substring_index('aaaa', 'aa', -2)
 -- zone: America/Los_Angeles
 select cast('2021-03-14 02:30:00' as timestamp), cast('2021-11-07 01:30:00' as timestamp), unix_timestamp(timestamp'2021-11-07 01:30:00'), unix_timestamp('2021-03-14 02:30:00'), timestamp'2021-03-13 02:30:00' + interval 1 day, timestamp'2021-03-13 12:00:00' + interval 24 hours, timestamp'2021-03-14 00:30:00' + interval 3 hours, date'2021-03-14' + interval 12 hours
 select unix_timestamp(timestamp'2021-11-07 00:30:00' + interval 1 hour), unix_timestamp(timestamp'2021-11-06 01:30:00' + interval 1 day), unix_timestamp(date_trunc('hour', timestamp_seconds(1636277400))), unix_timestamp(date_trunc('hour', timestamp_seconds(1636281000))), date_trunc('day', timestamp_seconds(1636277400)), hour(timestamp_seconds(1636281000)), cast(timestamp_seconds(1636281000) as string), unix_timestamp(cast(cast('2021-11-07 01:30:00' as timestamp_ntz) as timestamp)), unix_timestamp(cast(cast('2021-03-14 02:30:00' as timestamp_ntz) as timestamp))
@@ -191,3 +243,4 @@ select timestampdiff(day, timestamp'2021-03-13 12:00:00', timestamp'2021-03-14 1
 select sum(x), date_trunc('month', t) m from values (1, timestamp'2021-01-05 01:00:00'), (2, timestamp'2021-01-31 23:00:00'), (4, timestamp'2021-02-01 00:00:00') v(x, t) group by date_trunc('month', t) order by m
 select to_json(named_struct('t', timestamp'2021-07-01 12:00:00')), cast(cast('1900-01-01 00:00:00' as timestamp) as string), unix_timestamp(timestamp'1883-01-01 00:00:00'), cast('1883-11-18 12:00:00' as timestamp)
 select date_trunc('minute', timestamp_seconds(1636277459)), unix_timestamp(date_trunc('hour', timestamp_seconds(1636273859))), unix_timestamp(date_trunc('hour', timestamp_seconds(1636277459))), timestampdiff(minute, timestamp'2021-11-07 00:00:00', timestamp'2021-11-08 00:00:00')
+select timestamp'2021-03-15 00:00:00' - timestamp'2021-03-13 00:00:00', timestamp'2021-03-15 00:00:00' - date'2021-03-14'
