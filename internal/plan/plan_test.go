@@ -1,0 +1,176 @@
+package plan_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	_ "time/tzdata"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/tidemill/tidemill/internal/asl"
+	"github.com/tidemill/tidemill/internal/flow"
+	"github.com/tidemill/tidemill/internal/pipeline"
+	"github.com/tidemill/tidemill/internal/plan"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden machines")
+
+// shapes are graphs whose machines are kept in testdata.
+var shapes = map[string]string{
+	"one":           `{ a: { sql: select 1 as x } }`,
+	"chain":         `{ a: { sql: select 1 as x }, b: { sql: select * from a }, c: { sql: select * from b } }`,
+	"two_apart":     `{ a: { sql: select 1 as x }, b: { sql: select 2 as x } }`,
+	"diamond":       `{ a: { sql: select 1 as x }, b: { sql: select * from a }, c: { sql: select * from a }, d: { sql: select * from b join c on b.x = c.x } }`,
+	"fan_in":        `{ a: { sql: select 1 as x }, b: { sql: select 2 as x }, c: { sql: select 3 as x }, d: { sql: select * from a union all select * from b union all select * from c } }`,
+	"fan_out":       `{ a: { sql: select 1 as x }, b: { sql: select * from a }, c: { sql: select * from a }, d: { sql: select * from a } }`,
+	"n":             `{ a: { sql: select 1 as x }, b: { sql: select 2 as x }, c: { sql: select * from a }, d: { sql: select * from a join b on a.x = b.x } }`,
+	"bipartite":     `{ a: { sql: select 1 as x }, b: { sql: select 2 as x }, c: { sql: select * from a join b on a.x = b.x }, d: { sql: select * from a join b on a.x = b.x } }`,
+	"nested":        `{ a: { sql: select 1 as x }, b: { sql: select * from a }, c: { sql: select * from a }, d: { sql: select * from c }, e: { sql: select * from c }, f: { sql: select * from d join e on d.x = e.x }, g: { sql: select * from b join f on b.x = f.x } }`,
+	"after":         `{ a: { run: { argv: [a] } }, b: { run: { argv: [b] }, after: a }, c: { exists: data/x, after: [a, b] } }`,
+	"retry_timeout": `{ a: { run: { argv: [a] }, retry: { attempts: 5, delay: 2s, backoff: 3, max_delay: 1m, on: [States.ALL] }, timeout: 90s } }`,
+	"wait":          `{ a: { copy: { from: "data/{{ ds_nodash }}.csv", to: out/x/ }, wait: { for: 2h, every: 5m }, retry: { attempts: 2 } } }`,
+	"when":          `{ a: { sql: select 1 as x, when: params.n > 1 }, b: { sql: select * from a }, c: { run: { argv: [c] }, after: a } }`,
+	"each_list":     `{ a: { sql: "select {{ row }} as x", each: [West, East] }, b: { sql: select * from a } }`,
+	"each_param":    `{ a: { run: { argv: [do, "{{ row.name }}", "{{ ds }}"] }, each: "{{ params.list }}" } }`,
+	"each_values":   `{ a: { sql: select 1 as region }, b: { sql: "select * from a where region = {{ row }}", each: a.region } }`,
+	"run_if":        `{ a: { run: { argv: [a] } }, b: { run: { argv: [b] }, after: a }, c: { run: { argv: [c] }, after: b, run_if: failed }, d: { run: { argv: [d] }, after: [b, c], run_if: always } }`,
+	"load":          `{ a: { sql: select 1 as x, load: { to: out/a, scope: all } }, b: { sql: select * from a }, c: { run: { argv: [c] }, after: a } }`,
+	"steps_in_text": `{ a: { sql: select 1 as x }, b: { run: { argv: ["{{ steps.a.rows }} rows on {{ ds }} in {{ var.lake }}", "{{ params.n }}"] } } }`,
+	"checks":        `{ a: { sql: select 1 as x, checks: [ { unique: x }, { rows: { min: 1, vs_previous: [0.5, 2] } }, { sql: "x > {{ params.n }}", severity: reject }, { relationship: { column: x, to: b.x } } ] }, b: { sql: select 1 as x } }`,
+	"extract":       `{ a: { extract: { from: "data/{{ ds }}/*.csv", columns: { x: int }, dialect: { delimiter: ";" }, rejects: { max: 1% } }, sql: "select x, sum(y) as y from source where d = {{ ds }} group by x", keep: { mode: merge, key: x, order_by: y } } }`,
+	"raw_state":     `{ a: { state: { Type: Wait, Seconds: 5 } }, b: { state: { Type: Task, Resource: "arn:aws:states:::sns:publish", Arguments: { Message: "{{ ds }}" } }, after: a } }`,
+}
+
+var together = map[string]string{
+	"together":         `{ a: { sql: select 1 as x }, b: { load: { from: a, to: "{{ var.lake }}/b", scope: all } }, c: { load: { from: a, to: "{{ var.lake }}/c", scope: all } } }`,
+	"together_skipped": `{ a: { sql: select 1 as x, when: params.n > 1, load: { to: out/a, scope: all } } }`,
+}
+
+func project(t testing.TB, head, steps string) (*pipeline.Project, *pipeline.Pipeline) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"tidemill.yaml":    "project: p\nvars: { lake: out }\nconnections: { c: { type: later } }\ntargets: { far: { engine: spark } }\n",
+		"pipelines/p.yaml": "params: { n: 3, list: [ { name: a } ] }\n" + head + "steps: " + steps + "\n",
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, faults := pipeline.Read(pipeline.Options{Dir: dir, Connectors: connectors()})
+	if err := faults.Err(); err != nil {
+		t.Fatal(err)
+	}
+	pl, _ := p.Pipeline("p")
+	return p, pl
+}
+
+func connectors() []flow.Connector {
+	c := flow.Define[struct{}]("later", "Not yet.", flow.UseSource, flow.UseSink)
+	c.Built = false
+	return []flow.Connector{c}
+}
+
+func compile(t testing.TB, head, steps, target string, only ...string) (*plan.Machine, pipeline.Faults) {
+	t.Helper()
+	p, pl := project(t, head, steps)
+	return plan.Compile(p, pl, plan.Options{Target: target, Vars: map[string]any{"lake": "out"}, Connectors: connectors(), Only: only})
+}
+
+func TestGoldenMachines(t *testing.T) {
+	t.Parallel()
+	all := map[string][2]string{}
+	for name, steps := range shapes {
+		all[name] = [2]string{"", steps}
+	}
+	for name, steps := range together {
+		all[name] = [2]string{"publish: together\n", steps}
+	}
+	if len(all) < 20 {
+		t.Fatalf("%d shapes", len(all))
+	}
+	for name, x := range all {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, faults := compile(t, x[0], x[1], "local")
+			if m == nil {
+				t.Fatal(faults)
+			}
+			if _, err := asl.Parse(m.Text); err != nil {
+				t.Errorf("the machine is no States Language: %v", err)
+			}
+			again, _ := compile(t, x[0], x[1], "local")
+			if again.Hash != m.Hash {
+				t.Error("the same pipeline gives another text")
+			}
+			got := string(m.Text)
+			for _, n := range m.Notes {
+				got += "note: " + n + "\n"
+			}
+			file := filepath.Join("testdata", name+".asl.json")
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("the machine differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ steps, target, want string }{
+		{`{ a: { spark: { script: x.py } } }`, "local", "the verb spark is not built yet"},
+		{`{ a: { sql: select 1 as x } }`, "far", "engine spark is not built yet"},
+		{`{ a: { extract: { from: c, query: select 1 } } }`, "local", "connections of type later are not built yet"},
+		{`{ a: { extract: { dataset: p.q } } }`, "local", "another pipeline's dataset is not built yet"},
+		{`{ a: { sql: select 1 as x }, b: { load: { from: a, to: out/x, scope: all, register: { glue: d.t } } } }`, "local", "register is not built yet"},
+		{`{ a: { sql: select 1 as x }, b: { state: { Type: Choice } } }`, "local", `type "Choice" cannot stand in a graph`},
+		{`{ a: { sql: select 1 as x } }`, "nowhere", `unknown target "nowhere"`},
+	} {
+		m, faults := compile(t, "", c.steps, c.target)
+		if m != nil || !strings.Contains(faults.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", c.steps, faults, c.want)
+		}
+	}
+}
+
+func TestOnly(t *testing.T) {
+	t.Parallel()
+	m, faults := compile(t, "", shapes["diamond"], "local", "d", "c")
+	if m == nil {
+		t.Fatal(faults)
+	}
+	if strings.Join(m.Steps, " ") != "c d" || strings.Join(m.Needs, " ") != "a b" {
+		t.Errorf("steps %v, needs %v", m.Steps, m.Needs)
+	}
+}
+
+func TestTextsTravelByHash(t *testing.T) {
+	t.Parallel()
+	m, faults := compile(t, "", `{ a: { sql: "select {{ ds }} as d" } }`, "local")
+	if m == nil {
+		t.Fatal(faults)
+	}
+	if len(m.Texts) != 1 || strings.Contains(string(m.Text), "select") {
+		t.Errorf("texts %v in\n%s", m.Texts, m.Text)
+	}
+	other, _ := compile(t, "", `{ a: { sql: "select {{ ds }} as e" } }`, "local")
+	if other.Hash == m.Hash {
+		t.Error("another query gives the same hash")
+	}
+}
