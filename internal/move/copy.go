@@ -36,10 +36,12 @@ type (
 		CopyFrom(ctx context.Context, src flow.Bucket, from, to string) (flow.Object, error)
 	}
 	downloader interface {
-		Download(ctx context.Context, name, path string) (flow.Object, error)
+		// Download writes an object into a file; progress is told the bytes as they arrive.
+		Download(ctx context.Context, name, path string, progress func(n int64)) (flow.Object, error)
 	}
 	uploader interface {
-		Upload(ctx context.Context, path, name string, c flow.Condition) (flow.Object, error)
+		// Upload makes an object of a file; progress is told the bytes as they are sent.
+		Upload(ctx context.Context, path, name string, c flow.Condition, progress func(n int64)) (flow.Object, error)
 	}
 )
 
@@ -182,9 +184,9 @@ func (c *copying) one(ctx context.Context, p pair) error {
 	}
 	source, fromHere := c.from.(flow.Locator)
 	target, toHere := c.to.(flow.Locator)
+	moved := func(n int64) { c.progress(p.to, n) }
 	if up, ok := c.to.(uploader); ok && fromHere {
-		o, err := up.Upload(ctx, source.Path(p.from.Name), p.to, flow.Condition{})
-		c.progress(p.to, o.Size)
+		_, err := up.Upload(ctx, source.Path(p.from.Name), p.to, flow.Condition{}, moved)
 		return err
 	}
 	if down, ok := c.from.(downloader); ok && toHere {
@@ -192,19 +194,14 @@ func (c *copying) one(ctx context.Context, p pair) error {
 		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 			return &flow.Error{Op: "make the folder of " + file, Kind: flow.Denied, Err: err}
 		}
-		o, err := down.Download(ctx, p.from.Name, file)
-		c.progress(p.to, o.Size)
+		_, err := down.Download(ctx, p.from.Name, file, moved)
 		return err
 	}
 	body, err := c.from.Open(ctx, p.from.Name, 0, -1)
 	if err != nil {
 		return err
 	}
-	n, err := c.stream(ctx, body, p.to)
-	if err == nil && n != p.from.Size {
-		// The writer is past its commit only when the counts were equal before; see stream.
-		return &flow.Error{Op: "copy " + p.from.Name, Kind: flow.Conflict, Err: fmt.Errorf("it had %d bytes and %d were read: it changed meanwhile", p.from.Size, n)}
-	}
+	_, err = c.stream(ctx, body, p.to, p.from.Size)
 	return err
 }
 
@@ -217,14 +214,18 @@ func same(from, to flow.Bucket, p pair) bool {
 	return from == to && p.from.Name == p.to
 }
 
-// stream writes a body as an object, which appears only when all of it has been read.
-func (c *copying) stream(ctx context.Context, body io.ReadCloser, name string) (int64, error) {
+// stream writes a body as an object, which appears only when all of it has been read. A
+// negative size is not known.
+func (c *copying) stream(ctx context.Context, body io.ReadCloser, name string, size int64) (int64, error) {
 	defer body.Close() //nolint:errcheck // only read
 	w, err := c.to.Create(ctx, name, flow.Condition{})
 	if err != nil {
 		return 0, err
 	}
 	n, err := io.CopyBuffer(writerOnly{w}, &counted{body, c, name}, make([]byte, 256<<10))
+	if err == nil && size >= 0 && n != size {
+		err = &flow.Error{Op: "copy to " + name, Kind: flow.Conflict, Err: fmt.Errorf("the source had %d bytes and %d were read: it changed meanwhile", size, n)}
+	}
 	if err != nil {
 		return n, errors.Join(err, w.Abort())
 	}
@@ -261,7 +262,7 @@ func (m *mover) copyFromWeb(ctx context.Context, r flow.Request, job flow.CopyJo
 		return nil, err
 	}
 	c := &copying{request: r, to: to, files: 1, total: max(resp.ContentLength, 0)}
-	n, err := c.stream(ctx, &resumed{m: m, ctx: ctx, uri: job.From, body: resp.Body, length: resp.ContentLength, etag: resp.Header.Get("ETag")}, name)
+	n, err := c.stream(ctx, &resumed{m: m, ctx: ctx, uri: job.From, body: resp.Body, length: resp.ContentLength, etag: resp.Header.Get("ETag")}, name, resp.ContentLength)
 	if err != nil {
 		return nil, err
 	}

@@ -15,8 +15,9 @@ import (
 )
 
 // Download writes an object into the file path, which appears when it is whole. The parts
-// are written where they belong as they arrive; nothing is held in memory.
-func (b *Bucket) Download(ctx context.Context, name, path string) (flow.Object, error) {
+// are written where they belong as they arrive; nothing is held in memory. progress, if it is
+// not nil, is told the bytes as they arrive, from several goroutines.
+func (b *Bucket) Download(ctx context.Context, name, path string, progress func(n int64)) (flow.Object, error) {
 	if err := b.valid("read", name); err != nil {
 		return flow.Object{}, err
 	}
@@ -29,7 +30,7 @@ func (b *Bucket) Download(ctx context.Context, name, path string) (flow.Object, 
 		return flow.Object{}, local("write", path, err)
 	}
 	_, err = b.each(ctx, o.Size, b.part, func(ctx context.Context, _ int32, offset, n int64) (types.CompletedPart, error) {
-		return types.CompletedPart{}, b.land(ctx, f, path, name, o.ETag, offset, n)
+		return types.CompletedPart{}, b.land(ctx, &placed{f: f, at: offset, progress: progress}, path, name, o.ETag, n)
 	})
 	if err == nil {
 		err = local("write", path, f.Chmod(0o644))
@@ -74,17 +75,17 @@ func local(op, path string, err error) error {
 }
 
 // land writes n bytes of an object into their place in a file.
-func (b *Bucket) land(ctx context.Context, f *os.File, path, name, etag string, offset, n int64) error {
+func (b *Bucket) land(ctx context.Context, out *placed, path, name, etag string, n int64) error {
 	var last error
 	for range bodyTries {
-		a, err := b.get(ctx, name, offset, n, etag)
+		from := out.at
+		a, err := b.get(ctx, name, from, n, etag)
 		if err != nil {
 			return err
 		}
-		out := &placed{f: f, at: offset}
 		_, err = io.CopyN(out, a.body, n)
 		_ = a.body.Close() //nolint:errcheck // its bytes were read or will be asked for again
-		n, offset = n-(out.at-offset), out.at
+		n -= out.at - from
 		switch {
 		case out.err != nil:
 			return local("write", path, out.err)
@@ -95,14 +96,15 @@ func (b *Bucket) land(ctx context.Context, f *os.File, path, name, etag string, 
 		}
 		last = noEOF(err)
 	}
-	return b.broken(name, fmt.Errorf("the body breaks off at byte %d: %w", offset, last))
+	return b.broken(name, fmt.Errorf("the body breaks off at byte %d: %w", out.at, last))
 }
 
 // placed writes into a file from an offset on.
 type placed struct {
-	f   *os.File
-	at  int64
-	err error
+	f        *os.File
+	at       int64
+	err      error
+	progress func(n int64)
 }
 
 // transferBuffer is what is read at once: fewer, larger system calls than io.Copy's.
@@ -133,12 +135,16 @@ func (p *placed) Write(b []byte) (int, error) {
 	n, err := p.f.WriteAt(b, p.at)
 	p.at += int64(n)
 	p.err = err
+	if p.progress != nil {
+		p.progress(int64(n))
+	}
 	return n, err
 }
 
 // Upload makes an object of the file path, if the condition holds. The parts are read from
-// the file as they are sent; nothing is held in memory.
-func (b *Bucket) Upload(ctx context.Context, path, name string, c flow.Condition) (flow.Object, error) {
+// the file as they are sent; nothing is held in memory. progress, if it is not nil, is told
+// the bytes of each part when it has arrived, from several goroutines.
+func (b *Bucket) Upload(ctx context.Context, path, name string, c flow.Condition, progress func(n int64)) (flow.Object, error) {
 	if err := b.valid("write", name); err != nil {
 		return flow.Object{}, err
 	}
@@ -154,12 +160,17 @@ func (b *Bucket) Upload(ctx context.Context, path, name string, c flow.Condition
 	if err != nil {
 		return flow.Object{}, local("read", path, err)
 	}
+	if progress == nil {
+		progress = func(int64) {}
+	}
 	mark := ""
 	if c != (flow.Condition{}) {
 		mark = newMark()
 	}
 	if i.Size() <= b.part {
-		return b.put(ctx, name, mark, io.NewSectionReader(f, 0, i.Size()), i.Size(), c)
+		o, err := b.put(ctx, name, mark, io.NewSectionReader(f, 0, i.Size()), i.Size(), c)
+		progress(o.Size)
+		return o, err
 	}
 	upload, err := b.begin(ctx, name, mark)
 	if err != nil {
@@ -167,7 +178,11 @@ func (b *Bucket) Upload(ctx context.Context, path, name string, c flow.Condition
 	}
 	step := max(b.part, (i.Size()+maxParts-1)/maxParts)
 	parts, err := b.each(ctx, i.Size(), step, func(ctx context.Context, number int32, offset, n int64) (types.CompletedPart, error) {
-		return b.sendPart(ctx, name, upload, number, io.NewSectionReader(f, offset, n))
+		p, err := b.sendPart(ctx, name, upload, number, io.NewSectionReader(f, offset, n))
+		if err == nil {
+			progress(n)
+		}
+		return p, err
 	})
 	var o flow.Object
 	if err == nil {
