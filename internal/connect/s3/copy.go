@@ -29,20 +29,26 @@ func (b *Bucket) CopyFrom(ctx context.Context, src flow.Bucket, from, to string)
 	if !ok || other.home != b.home {
 		return flow.Object{}, errors.ErrUnsupported
 	}
-	if other.keys != b.keys {
-		mine, err := b.keys.Retrieve(ctx)
-		if err != nil {
-			return flow.Object{}, b.fault("write", to, err)
-		}
-		theirs, err := other.keys.Retrieve(ctx)
-		if err != nil {
-			return flow.Object{}, other.fault("read", from, err)
-		}
-		if mine.AccessKeyID != theirs.AccessKeyID && (mine.AccountID == "" || mine.AccountID != theirs.AccountID) {
-			return flow.Object{}, errors.ErrUnsupported
-		}
+	mine, err := b.owner(ctx)
+	if err != nil {
+		return flow.Object{}, b.fault("write", to, err)
+	}
+	theirs, err := other.owner(ctx)
+	if err != nil {
+		return flow.Object{}, other.fault("read", from, err)
+	}
+	if mine.AccessKeyID != theirs.AccessKeyID && (mine.AccountID == "" || mine.AccountID != theirs.AccountID) {
+		return flow.Object{}, errors.ErrUnsupported
 	}
 	return b.copyFrom(ctx, other, from, to)
+}
+
+// owner returns the credentials that requests are signed by.
+func (b *Bucket) owner(ctx context.Context) (aws.Credentials, error) {
+	if b.keys == nil {
+		return aws.Credentials{}, nil
+	}
+	return b.keys.Retrieve(ctx)
 }
 
 // source is how a copy's source is written in a header.

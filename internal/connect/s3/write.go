@@ -257,9 +257,12 @@ func (b *Bucket) lost(ctx context.Context, name, mark string, err error) (flow.O
 	switch flow.KindOf(fault) {
 	case flow.Conflict:
 		return flow.Object{}, &flow.Error{Op: "write " + b.uri(name), Kind: flow.Conflict, Err: errors.New("somebody else was first")}
-	case flow.NotFound: // IfMatch, and there is nothing
-		if e != nil && flow.KindOf(b.fault("", name, e)) == flow.NotFound {
+	case flow.NotFound:
+		switch flow.Name(fault) {
+		case "S3.NoSuchKeyException": // IfMatch, and there is nothing
 			return flow.Object{}, &flow.Error{Op: "write " + b.uri(name), Kind: flow.Conflict, Err: errors.New("it is gone")}
+		case "S3.NoSuchUploadException":
+			return flow.Object{}, &flow.Error{Op: "write " + b.uri(name), Kind: flow.Transient, Err: errors.New("somebody removed what was uploaded")}
 		}
 	}
 	return flow.Object{}, fault
