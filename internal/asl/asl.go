@@ -144,6 +144,9 @@ const (
 // Constant returns the value where no expression stands in it.
 func (v *Value) Constant() (any, bool) { return v.constant, v.kind == constantValue }
 
+// Source is the expression's text; ok is false for a value that is none.
+func (v *Value) Source() (src string, ok bool) { return v.src, v.kind == exprValue }
+
 // EvalError is an expression that could not be evaluated.
 type EvalError struct {
 	Location string // the field: Arguments/from

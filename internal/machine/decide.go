@@ -125,13 +125,32 @@ func (x *Execution) eval(f *frame, v *asl.Value, env jsonata.Env) (any, bool) {
 }
 
 func (x *Execution) evalFailed(f *frame, err error) {
-	d := Details{Error: "States.QueryEvaluationError", Cause: err.Error(), State: f.state.Name}
+	d := Details{Error: "States.QueryEvaluationError", Cause: f.inState(err.Error()), State: f.state.Name}
 	var e *asl.EvalError
 	if errors.As(err, &e) {
 		d.Location = e.Location
 	}
+	atEntry := f.last == f.enterID
+	if atEntry {
+		f.last = f.before // AWS links such a fault to what came before the state
+	}
 	x.emit(f, "EvaluationFailed", d, nil, "")
+	if atEntry && f.state.Type == asl.Map {
+		x.emit(f, "MapStateFailed", Details{}, nil, "")
+	}
 	x.fail(f, d.Error, d.Cause)
+}
+
+// inState says in AWS's words in which state a fault of the machine itself came up.
+func (f *frame) inState(cause string) string {
+	return fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s", f.state.Name, f.enterID, cause)
+}
+
+// wrongType is an expression that gave another type than its field wants.
+func wrongType(v *asl.Value, field, want string, got any) *asl.EvalError {
+	src, _ := v.Source()
+	return &asl.EvalError{Location: field, Cause: fmt.Sprintf("The JSONata expression '%s' specified for the field '%s' returned an unexpected result type. Expected '%s', but was '%s' for value: %s",
+		src, field, want, jsonata.TypeOf(got), encode(got))}
 }
 
 // exit leaves a state with its result. result is Undefined for states that have none.
@@ -264,7 +283,7 @@ func (x *Execution) choose(f *frame) {
 		}
 		b, isBool := v.(bool)
 		if !isBool {
-			x.evalFailed(f, &asl.EvalError{Location: "Condition", Cause: fmt.Sprintf("The JSONata expression specified for the field 'Condition' returned an unexpected result type. Expected 'boolean', but was %s", encode(v))})
+			x.evalFailed(f, wrongType(r.Condition, "Condition", "boolean", v))
 			return
 		}
 		if b {
@@ -277,7 +296,7 @@ func (x *Execution) choose(f *frame) {
 		}
 	}
 	if f.state.Default == "" {
-		x.fail(f, "States.NoChoiceMatched", "No choice rule matched and no default is there.")
+		x.fail(f, "States.NoChoiceMatched", f.inState("No choice rule matched and no default is there."))
 		return
 	}
 	x.leave(f, env, f.state.Assign, f.state.Output, f.input, f.state.Default)
@@ -374,7 +393,13 @@ func (x *Execution) iterate(f *frame) {
 	}
 	list, isList := items.(*jsonata.Array)
 	if !isList {
-		x.evalFailed(f, &asl.EvalError{Location: "Items", Cause: fmt.Sprintf("The JSONata expression specified for the field 'Items' returned an unexpected result type. Expected 'array', but was %s", encode(items))})
+		if s.Items != nil {
+			if _, isExpr := s.Items.Source(); isExpr {
+				x.evalFailed(f, wrongType(s.Items, "Items", "array", items))
+				return
+			}
+		}
+		x.evalFailed(f, &asl.EvalError{Cause: "Map state input must be an array but was: " + encode(items)})
 		return
 	}
 	width := 0

@@ -76,7 +76,7 @@ func (x *Execution) end(e Event) {
 func (f *frame) enter(e Event) {
 	f.state = f.level.State(e.Details.Name)
 	f.input = e.decoded(e.Details.Input)
-	f.entered = e.At
+	f.entered, f.enterID, f.before = e.At, e.ID, e.Previous
 	f.phase, f.retried, f.due, f.deadline = idle, 0, time.Time{}, time.Time{}
 	f.retries = make([]int, len(f.state.Retry))
 	f.children, f.items, f.params, f.broken = nil, nil, nil, false

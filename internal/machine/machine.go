@@ -141,6 +141,8 @@ type frame struct {
 	input    any // of the state
 	vars     map[string]any
 	entered  time.Time
+	enterID  int64 // id of the event that entered the state
+	before   int64 // id of the event before that
 	last     int64 // id of its last event
 	retries  []int // of the state, by retrier
 	retried  int   // in all
