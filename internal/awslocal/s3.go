@@ -132,7 +132,8 @@ func (s *s3Server) stop() {
 func (s *s3Server) newProxy() *httputil.ReverseProxy {
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", s.socket())
+			c, err := (&net.Dialer{}).DialContext(ctx, "unix", s.socket())
+			return patient{c}, err
 		},
 		MaxIdleConns: 256, MaxIdleConnsPerHost: 256, IdleConnTimeout: 30 * time.Second,
 		DisableCompression: true, WriteBufferSize: 256 << 10, ReadBufferSize: 256 << 10,
@@ -189,7 +190,59 @@ func (s *s3Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s3Error(w, r, http.StatusForbidden, "AccessDenied", err.Error())
 		return
 	}
+	body := &bodyOnce{in: out.Body, waits: r.Header.Get("Expect") != ""}
+	out.Body = body
 	s.proxy.ServeHTTP(w, out)
+	body.drain()
+}
+
+// patient is a connection to the S3 process whose writes do not fail: the process may have
+// answered before it read all, and its answer is what counts.
+type patient struct{ net.Conn }
+
+func (c patient) Write(p []byte) (int, error) {
+	if n, err := c.Conn.Write(p); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+		return n, err
+	}
+	return len(p), nil
+}
+
+// maxDrain is how much of a refused body is read to its end, so that its sender comes to read
+// the answer.
+const maxDrain = 256 << 20
+
+// bodyOnce is a request's body that stays readable when the proxy is done with it.
+type bodyOnce struct {
+	mu     sync.Mutex
+	in     io.ReadCloser
+	begun  bool
+	closed bool
+	waits  bool // the sender waits for a sign to begin
+}
+
+func (b *bodyOnce) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	b.begun = true
+	return b.in.Read(p)
+}
+
+func (b *bodyOnce) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	return nil
+}
+
+// drain reads what is left, unless its sender was never asked for it.
+func (b *bodyOnce) drain() {
+	_ = b.Close() //nolint:errcheck // it cannot fail
+	if b.in != nil && (b.begun || !b.waits) {
+		_, _ = io.CopyN(io.Discard, b.in, maxDrain) //nolint:errcheck // mostly its end
+	}
 }
 
 func bucketAndKey(r *http.Request) (bucket, key string) {
