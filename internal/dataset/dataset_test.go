@@ -316,3 +316,33 @@ func TestAttemptDir(t *testing.T) {
 		t.Errorf("parsed %+v", got)
 	}
 }
+
+// The next attempt of a state goes on at once where the last one died with the lease, and
+// the last one, should it wake up, finds out.
+func TestLeaseOfTheNextAttempt(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	dead, err := s.Lease(t.Context(), "k", "run-1/load/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	next, err := s.Lease(t.Context(), "k", "run-1/load/2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > leaseWait/2 {
+		t.Errorf("the next attempt waited %s", took)
+	}
+	if err := next.Held(t.Context()); err != nil {
+		t.Errorf("the next attempt does not hold it: %v", err)
+	}
+	if err := dead.Held(t.Context()); flow.KindOf(err) != flow.Conflict {
+		t.Errorf("the last attempt still holds it: %v", err)
+	}
+	dead.Release(t.Context())
+	if err := next.Held(t.Context()); err != nil {
+		t.Errorf("a release of the last attempt took it away: %v", err)
+	}
+	next.Release(t.Context())
+}

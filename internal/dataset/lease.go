@@ -3,7 +3,9 @@ package dataset
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,7 +44,9 @@ type Lease struct {
 }
 
 // Lease takes the lease kept in the store's path rel for an owner, whose name tells a
-// reader who it is: a request's key. The same owner gets it again at once.
+// reader who it is: a request's key, RUN/STATE/ATTEMPT. A later attempt of the same state
+// gets it at once: one process drives a run, so the attempt that held it is dead, or fails
+// at Held.
 func (s Store) Lease(ctx context.Context, rel, owner string) (*Lease, error) {
 	l := &Lease{s: s, name: s.Name(rel), owner: owner, done: make(chan struct{})}
 	end := time.Now().Add(leaseWait)
@@ -90,10 +94,18 @@ func (l *Lease) take(ctx context.Context) (*leaseFile, error) {
 	if err := json.Unmarshal(text, &f); err != nil || f.Version != 1 {
 		return nil, &flow.Error{Op: "read " + l.name, Kind: flow.Invalid, Err: fmt.Errorf("not a lease of version 1: %w", err)}
 	}
-	if f.Owner != l.owner && f.Until.After(l.s.now()) {
+	if holder(f.Owner) != holder(l.owner) && f.Until.After(l.s.now()) {
 		return &f, nil
 	}
 	return nil, l.put(ctx, flow.Condition{IfMatch: o.ETag}, leaseTTL)
+}
+
+// holder is an owner without its attempt.
+func holder(owner string) string {
+	if i := strings.LastIndexByte(owner, '/'); i >= 0 {
+		return owner[:i]
+	}
+	return owner
 }
 
 func (l *Lease) put(ctx context.Context, c flow.Condition, ttl time.Duration) error {
@@ -141,7 +153,14 @@ func (l *Lease) Held(ctx context.Context) error {
 		return err
 	}
 	if l.s.now().Before(l.file.Until) {
-		return nil
+		o, err := l.s.Bucket.Stat(ctx, l.name)
+		if err == nil && o.ETag == l.etag {
+			return nil
+		}
+		if err == nil || flow.KindOf(err) == flow.NotFound {
+			return &flow.Error{Op: "keep the lease " + l.name, Kind: flow.Conflict, Err: errors.New("another has taken it over")}
+		}
+		return err
 	}
 	if err := l.put(ctx, flow.Condition{IfMatch: l.etag}, leaseTTL); err != nil {
 		return &flow.Error{Op: "keep the lease " + l.name, Kind: flow.Conflict, Err: fmt.Errorf("it ended at %s: %w", l.file.Until.Format(time.RFC3339), err)}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,13 +35,16 @@ type loadRecord struct {
 	Done    bool      `json:"done"`
 }
 
-func recordName(l flow.Load) string {
+// loadName names a load in paths.
+func loadName(l flow.Load) string {
 	n := l.Pipeline + "." + l.Step + "." + l.Time
 	if l.Params != "" {
 		n += "-" + l.Params
 	}
-	return "_tidemill/loads/" + n + ".json"
+	return n
 }
+
+func recordName(l flow.Load) string { return "_tidemill/loads/" + loadName(l) + ".json" }
 
 func getText(ctx context.Context, b flow.Bucket, name string) ([]byte, error) {
 	r, err := b.Open(ctx, name, 0, -1)
@@ -349,22 +353,36 @@ func (l *loading) dropStage(ctx context.Context) error {
 	if l.job.Phase != "flip" {
 		return nil
 	}
-	return l.removeBelow(ctx, l.stage+"/")
+	return l.removeStaged(ctx, path.Base(l.stage))
 }
 
-func (l *loading) removeBelow(ctx context.Context, prefix string) error {
+// removeStaged removes what a load staged up to a run's attempt: also what those left that
+// were killed, or failed and were never gone on with.
+func (l *loading) removeStaged(ctx context.Context, upTo string) error {
 	r, ok := l.bucket.(flow.Remover)
 	if !ok {
 		return nil
 	}
+	run, attempt := parseAttempt(upTo)
 	var names []string
-	for o, err := range l.bucket.List(ctx, l.at(prefix)+prefix[len(strings.TrimRight(prefix, "/")):]) {
+	dir := l.at(stageDir(l.job.Load)) + "/"
+	for o, err := range l.bucket.List(ctx, dir) {
 		if err != nil {
 			return err
 		}
-		names = append(names, o.Name)
+		folder, _, _ := strings.Cut(strings.TrimPrefix(o.Name, dir), "/")
+		if by, n := parseAttempt(folder); folder == upTo || dataset.Older(by, n, run, attempt) {
+			names = append(names, o.Name)
+		}
 	}
 	return r.Remove(ctx, names...)
+}
+
+// parseAttempt reads what attemptName wrote.
+func parseAttempt(name string) (run string, attempt int) {
+	run, n, _ := strings.Cut(name, ".")
+	attempt, _ = strconv.Atoi(n) //nolint:errcheck // a foreign folder is attempt 0 of its own name
+	return run, attempt
 }
 
 // current is _current.json of layout run: the files that readers are to see.
@@ -502,7 +520,7 @@ func (l *loading) tidy(ctx context.Context) error {
 		return err
 	}
 	defer lease.Release(context.WithoutCancel(ctx))
-	if err := l.removeBelow(ctx, stageDir(l.req, l.job)); err != nil {
+	if err := l.removeStaged(ctx, path.Base(l.stage)); err != nil {
 		return err
 	}
 	rec, ok, err := l.record(ctx)

@@ -81,12 +81,13 @@ func (c TaskConfig) beginLoad(ctx context.Context, r flow.Request, j flow.LoadJo
 	if err != nil {
 		return nil, err
 	}
-	return &loading{work: w, job: j, bucket: b, dest: strings.Trim(path.Clean("/"+name), "/"), stage: stageDir(r, j) + strconv.Itoa(r.Attempt)}, nil
+	return &loading{work: w, job: j, bucket: b, dest: strings.Trim(path.Clean("/"+name), "/"), stage: stageDir(j.Load) + attemptName(r.Run, r.Attempt)}, nil
 }
 
-func stageDir(r flow.Request, j flow.LoadJob) string {
-	return "_tidemill/staging/" + r.Run + "/" + j.Load.Step + "."
-}
+// stageDir is where all runs and attempts of a load stage, each in a folder of its own.
+func stageDir(l flow.Load) string { return "_tidemill/staging/" + loadName(l) + "/" }
+
+func attemptName(run string, attempt int) string { return run + "." + strconv.Itoa(attempt) }
 
 func checkLoad(j flow.LoadJob) error {
 	known := func(what, v string, among ...string) error {

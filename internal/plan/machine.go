@@ -17,14 +17,7 @@ func (c *compiler) machine() ([]byte, []string) {
 	}
 	t, notes := c.order()
 	tail := c.tail()
-	start := ""
-	if c.staged() {
-		// One branch alone, so that whatever fails in it is cleaned up after.
-		branch := c.sub(func() string { return c.emit(t, "") })
-		start = c.body(branch, tail)
-	} else {
-		start = c.emit(t, tail)
-	}
+	start := c.emit(t, tail)
 	begin := c.begin(start)
 	states := append(object{{"run.begin", begin}}, c.sorted()...)
 	m := object{
@@ -172,25 +165,6 @@ func (c *compiler) makesDatasets() bool {
 		}
 	}
 	return false
-}
-
-// body wraps all steps of a pipeline that publishes together.
-func (c *compiler) body(branch object, to string) string {
-	var loads []any
-	for _, n := range c.loads() {
-		// A clean-up is told where, not what: the steps' outputs are lost with the branch that failed.
-		loads = append(loads, c.loadJob(n, "stage").without("from"))
-	}
-	c.put("run.failed", object{{"Type", "Fail"}, {"Error", wrap("$failure.Error")}, {"Cause", wrap("$failure.Cause")}})
-	cleanup := object{{"Type", "Task"}, {"Resource", resource("cleanup")}, {"Arguments", object{{"loads", loads}}}, {"Output", wrap("$states.input")},
-		{"Catch", []any{object{{"ErrorEquals", []any{"States.ALL"}}, {"Next", "run.failed"}}}}}
-	next(&cleanup, "run.failed")
-	c.put("run.cleanup", cleanup)
-	o := object{{"Type", "Parallel"}, {"Branches", []any{branch}}, {"Output", wrap("$states.result[0]")},
-		{"Catch", []any{object{{"ErrorEquals", []any{"States.ALL"}}, {"Assign", object{{"failure", wrap("$states.errorOutput")}}}, {"Output", wrap("$states.input")}, {"Next", "run.cleanup"}}}}}
-	next(&o, to)
-	c.put("run.body", o)
-	return "run.body"
 }
 
 // verdict fails a run in which a step failed and the others were carried on with.

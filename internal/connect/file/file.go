@@ -13,11 +13,13 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/tidemill/tidemill/internal/flow"
 )
 
 // partPrefix begins the names of files that are being written; List does not show them.
+// Whoever writes one holds its lock, so one without a lock was left by a process that died.
 const partPrefix = ".tidemill-part-"
 
 // lockName is the file that serialises conditional writes into one folder.
@@ -29,7 +31,10 @@ const maxDepth = 64
 // Bucket is a folder. Its objects are files, which appear whole under their names. It is
 // safe for several processes of one machine; a network file system without flock and
 // hard links keeps no promise about conditions.
-type Bucket struct{ root string }
+type Bucket struct {
+	root  string
+	swept sync.Map // folders whose dead parts are gone, by path
+}
 
 var (
 	_ flow.Bucket  = (*Bucket)(nil)
@@ -157,12 +162,15 @@ func (b *Bucket) Create(ctx context.Context, name string, c flow.Condition) (flo
 		return nil, fault("write", p, err)
 	}
 	dir := filepath.Dir(p)
+	if _, done := b.swept.LoadOrStore(dir, true); !done {
+		sweep(dir)
+	}
 	var f *os.File
 	for range 8 { // Remove prunes empty folders, perhaps just this one
 		if err = os.MkdirAll(dir, 0o777); err != nil {
 			break
 		}
-		if f, err = os.CreateTemp(dir, partPrefix+"*"); !errors.Is(err, fs.ErrNotExist) {
+		if f, err = createPart(dir); !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}
@@ -173,6 +181,45 @@ func (b *Bucket) Create(ctx context.Context, name string, c flow.Condition) (flo
 		return nil, errors.Join(fault("write", p, err), f.Close(), os.Remove(f.Name()))
 	}
 	return &writer{ctx: ctx, f: f, path: p, name: name, when: c}, nil
+}
+
+// createPart makes a part and takes its lock. A sweep may meet the part in between; then
+// it is made again.
+func createPart(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, partPrefix+"*")
+	if err != nil {
+		return nil, err
+	}
+	if held, err := tryLock(f); err != nil || !held {
+		return nil, errors.Join(fs.ErrNotExist, err, f.Close())
+	}
+	return f, nil
+}
+
+// sweep removes the parts that dead processes left in a folder.
+func sweep(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), partPrefix) {
+			removeDead(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// removeDead removes a part that nobody writes, and tells whether it is gone.
+func removeDead(part string) bool {
+	f, err := os.Open(part)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	defer f.Close() //nolint:errcheck // only locked
+	if held, err := tryLock(f); err != nil || !held {
+		return false
+	}
+	return os.Remove(part) == nil
 }
 
 type writer struct {
@@ -211,11 +258,11 @@ func (w *writer) Commit() (flow.Object, error) {
 		return flow.Object{}, errors.Join(fault("write", w.path, err), w.Abort())
 	}
 	err := w.f.Sync()
+	if err == nil {
+		err = w.place() // before the close, which gives the part's lock back
+	}
 	if e := w.f.Close(); err == nil {
 		err = e
-	}
-	if err == nil {
-		err = w.place()
 	}
 	w.done = true
 	if err != nil {
@@ -234,6 +281,17 @@ func (w *writer) place() error {
 	if w.when == (flow.Condition{}) {
 		return os.Rename(w.f.Name(), w.path)
 	}
+	if w.when.IfAbsent {
+		// A link fails where the name exists, and needs no lock.
+		switch err := os.Link(w.f.Name(), w.path); {
+		case err == nil:
+			_ = os.Remove(w.f.Name()) //nolint:errcheck // List does not show it
+			return nil
+		case errors.Is(err, fs.ErrExist):
+			return err
+		}
+		// This file system has no links.
+	}
 	unlock, err := lock(filepath.Join(filepath.Dir(w.path), lockName))
 	if err != nil {
 		return err
@@ -249,15 +307,6 @@ func (w *writer) place() error {
 		return &flow.Error{Op: "replace " + w.path, Kind: flow.Conflict, Err: errors.New("it is gone")}
 	case w.when.IfMatch != "" && etag(i) != w.when.IfMatch:
 		return &flow.Error{Op: "replace " + w.path, Kind: flow.Conflict, Err: errors.New("somebody else changed it")}
-	}
-	if w.when.IfAbsent {
-		// A link fails where the name exists, also against a writer who takes no lock.
-		if err := os.Link(w.f.Name(), w.path); err == nil || errors.Is(err, fs.ErrExist) {
-			if err == nil {
-				_ = os.Remove(w.f.Name()) //nolint:errcheck // List does not show it
-			}
-			return err
-		}
 	}
 	return os.Rename(w.f.Name(), w.path)
 }
@@ -344,18 +393,46 @@ func (b *Bucket) Remove(ctx context.Context, names ...string) error {
 	return nil
 }
 
-// prune removes empty folders below the root. A folder that holds only our lock is empty.
+// prune removes empty folders below the root, from dir upwards.
 func (b *Bucket) prune(dir string) {
 	for strings.HasPrefix(dir, b.root+string(filepath.Separator)) {
-		if left, err := os.ReadDir(dir); err != nil || len(left) > 1 || len(left) == 1 && left[0].Name() != lockName {
-			return
-		}
-		_ = os.Remove(filepath.Join(dir, lockName)) //nolint:errcheck // mostly there is none
-		if os.Remove(dir) != nil {
+		if !removeEmpty(dir, true) {
 			return
 		}
 		dir = filepath.Dir(dir)
 	}
+}
+
+// removeEmpty removes a folder in which nothing is but our lock, parts of dead processes and
+// folders of such. A folder below it that is really empty may be somebody's, and stays.
+func removeEmpty(dir string, ours bool) bool {
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	if len(left) == 0 && !ours {
+		return false
+	}
+	for _, e := range left {
+		if !e.IsDir() && e.Name() != lockName && !strings.HasPrefix(e.Name(), partPrefix) {
+			return false
+		}
+	}
+	for _, e := range left {
+		p := filepath.Join(dir, e.Name())
+		switch {
+		case e.IsDir():
+			if !removeEmpty(p, false) {
+				return false
+			}
+		case e.Name() != lockName:
+			if !removeDead(p) {
+				return false
+			}
+		}
+	}
+	_ = os.Remove(filepath.Join(dir, lockName)) //nolint:errcheck // mostly there is none
+	return os.Remove(dir) == nil
 }
 
 // Copy copies one object.

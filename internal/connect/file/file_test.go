@@ -183,3 +183,71 @@ func TestAbortAndCancel(t *testing.T) {
 		t.Errorf("stat after cancel: %v", err)
 	}
 }
+
+// A process that dies while it writes leaves a part. The next who writes there, or empties
+// the folder, takes it away; the part of a living one stays.
+func TestDeadParts(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	put := func(b *Bucket, name string) {
+		t.Helper()
+		w, err := b.Create(t.Context(), name, flow.Condition{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parts := func(dir string) int {
+		t.Helper()
+		found, err := filepath.Glob(filepath.Join(root, dir, partPrefix+"*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(found)
+	}
+	dead := func(dir string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, dir, partPrefix+"1"), []byte("half"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dead("a")
+	living, err := New(root).Create(t.Context(), "a/living", flow.Condition{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := parts("a"); n != 1 {
+		t.Errorf("%d parts are there, not the living one alone", n)
+	}
+	put(New(root), "a/x")
+	if n := parts("a"); n != 1 {
+		t.Errorf("after another writer %d parts are there, not the living one alone", n)
+	}
+	if _, err := living.Commit(); err != nil {
+		t.Errorf("commit the living one: %v", err)
+	}
+	dead("b/c/d")
+	b := New(root)
+	put(b, "b/e")
+	if err := b.Remove(t.Context(), "b/e"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(root, "b")); !os.IsNotExist(err) {
+		t.Errorf("a folder with dead parts only stays: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(root, "f/theirs"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	put(b, "f/e")
+	if err := b.Remove(t.Context(), "f/e"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(root, "f/theirs")); err != nil {
+		t.Errorf("somebody's empty folder is gone: %v", err)
+	}
+}

@@ -3,6 +3,7 @@
 package file
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"syscall"
@@ -27,6 +28,22 @@ func lock(path string) (unlock func(), err error) {
 		}
 		_ = f.Close() //nolint:errcheck // it was pruned
 	}
+}
+
+// tryLock takes the lock of an open file whose name is still its own, without waiting.
+func tryLock(f *os.File) (held bool, err error) {
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return false, nil
+		}
+		return false, err
+	}
+	mine, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	now, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(mine, now), nil
 }
 
 func inode(i fs.FileInfo) uint64 {
