@@ -1,0 +1,61 @@
+# make help shows what there is. A newcomer needs Go, make and a C compiler.
+SHELL := /bin/bash
+TAGS  := minicore_disabled,duckdb_arrow,sqlite_fts5
+GO    ?= go
+TEST  := $(GO) test -tags $(TAGS)
+CASES ?= ../shared/conformance
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidemill
+export TIDEMILL_CACHE := $(CACHE)
+LINT  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
+
+.PHONY: help build demo check test race test-real conformance bench soak fmt generate lint clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+build: ## build bin/tidemill
+	$(GO) build -tags $(TAGS) -trimpath -o bin/tidemill ./cmd/tidemill
+
+demo: build ## run three days of real orders and show the result
+	@scripts/demo
+
+test: ## all tests that need nothing but Go and a C compiler
+	$(TEST) ./...
+
+race: ## the same under the race detector
+	$(TEST) -race -short ./...
+
+test-real: ## tests against real parts: the AWS CLI, boto3; parts are cached outside the clone
+	scripts/parts aws
+	$(TEST) -tags $(TAGS),real -run Real -count=1 ./internal/awslocal/... ./internal/connect/s3/...
+
+conformance: ## play the recorded judges of CASES
+	CASES=$(abspath $(CASES)) $(TEST) -tags $(TAGS),conformance -run 'TestConformance|TestSparkSQL' -count=1 -v ./internal/jsonata ./internal/duckdb ./internal/machine | grep -vE '^(=== |--- PASS|PASS$$)'; exit $${PIPESTATUS[0]}
+
+bench: build ## measure, side by side with rivals
+	scripts/bench
+
+soak: build ## long tests: hundreds of kills, 100 million rows
+	$(TEST) -tags $(TAGS),soak -run Soak -timeout 120m -count=1 -v ./internal/cli/...
+
+fmt: ## format
+	gofmt -w cmd internal
+
+generate: build ## print the pages and schemas that the binary describes
+	bin/tidemill schema --reference > docs/format.md
+	bin/tidemill schema > docs/pipeline.schema.json
+	bin/tidemill schema --project > docs/tidemill.schema.json
+
+lint: $(CACHE)/bin/golangci-lint
+	$(CACHE)/bin/golangci-lint run --build-tags $(TAGS) ./...
+
+$(CACHE)/bin/golangci-lint:
+	GOBIN=$(CACHE)/bin GOFLAGS=-mod=mod $(GO) install $(LINT)
+
+check: build lint ## format, vet, lint, generated files
+	@test -z "$$(gofmt -l cmd internal)" || { gofmt -l cmd internal; echo "gofmt: run make fmt"; exit 1; }
+	$(GO) vet -tags $(TAGS) ./...
+	@bin/tidemill schema --reference | diff -u docs/format.md - && bin/tidemill schema | diff -u docs/pipeline.schema.json - && bin/tidemill schema --project | diff -u docs/tidemill.schema.json - || { echo "generated files differ: run make generate"; exit 1; }
+
+clean: ## remove what was built
+	rm -rf bin

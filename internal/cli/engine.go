@@ -1,0 +1,170 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/duckdb"
+	"github.com/tidemill/tidemill/internal/flow"
+	"github.com/tidemill/tidemill/internal/move"
+	"github.com/tidemill/tidemill/internal/pipeline"
+	"github.com/tidemill/tidemill/internal/runner"
+	"github.com/tidemill/tidemill/internal/sqlite"
+)
+
+// runner puts together what drives the runs of one target.
+func (a *app) runner(ctx context.Context, j *sqlite.Journal, t *pipeline.Target, w runner.Watcher) (*runner.Runner, func(), error) {
+	dir, err := a.stateDir()
+	if err != nil {
+		return nil, nil, err
+	}
+	l := a.lookup(t, j)
+	store, err := l.store(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	tasks := map[string]flow.TaskFunc{}
+	add := func(more map[string]flow.TaskFunc) {
+		for verb, do := range more {
+			tasks[flow.Resource(verb)] = do
+		}
+	}
+	temp := filepath.Join(dir, "tmp")
+	add(duckdb.Tasks(duckdb.TaskConfig{Lookup: l, Store: store, Session: session(t), Temp: temp}))
+	add(move.Tasks(move.Config{Lookup: l, Dir: a.project.Dir}))
+	r := runner.New(runner.Config{
+		Journal: j,
+		Work: func(resource string) (runner.Work, bool) {
+			do, ok := tasks[resource]
+			return runner.Work{Func: do}, ok
+		},
+		Owner: a.owner(), Alive: a.alive, Now: a.now,
+		Log:     slog.New(slog.NewTextHandler(&lineWriter{a}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Attempt: a.attemptLog(dir), Watch: w, Limits: t.Limits == "aws", Region: orElse(t.Region, "us-east-1"),
+	})
+	return r, func() { sweep(temp) }, nil
+}
+
+// lineWriter sends log lines to standard error, without secrets.
+type lineWriter struct{ a *app }
+
+func (l *lineWriter) Write(p []byte) (int, error) {
+	l.a.say("%s", strings.TrimRight(string(p), "\n"))
+	return len(p), nil
+}
+
+func orElse(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
+}
+
+// session is how DuckDB is opened for a target.
+func session(t *pipeline.Target) duckdb.Config {
+	c := duckdb.Config{Threads: t.Threads}
+	if t.Memory != nil {
+		c.Memory = strconv.FormatInt(t.Memory.Bytes, 10) + "B"
+	}
+	return c
+}
+
+// sweep removes scratch folders that processes left which are gone.
+func sweep(temp string) {
+	entries, err := os.ReadDir(temp)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+			os.RemoveAll(filepath.Join(temp, e.Name())) //nolint:errcheck // the next sweep tries again
+		}
+	}
+}
+
+// attemptLog opens runs/RUN/STATE/ATTEMPT.log.
+func (a *app) attemptLog(dir string) func(run, state, item string, attempt int) (io.WriteCloser, error) {
+	return func(run, state, item string, attempt int) (io.WriteCloser, error) {
+		name := logFile(dir, run, state, item, attempt)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			return nil, err
+		}
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		return &redactor{a: a, w: f}, nil
+	}
+}
+
+func logFile(dir, run, state, item string, attempt int) string {
+	if item != "" {
+		state += "[" + item + "]"
+	}
+	return filepath.Join(dir, "runs", run, state, strconv.Itoa(attempt)+".log")
+}
+
+// owner names this process: HOST:PID:START, where START tells it from a later process of
+// the same number.
+func (a *app) owner() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return fmt.Sprintf("%s:%d:%s", strings.ReplaceAll(host, ":", "_"), os.Getpid(), started(os.Getpid()))
+}
+
+// alive tells whether an owner's process still lives. Of another host nothing is known: its
+// lease has to end.
+func (a *app) alive(owner string) bool {
+	parts := strings.Split(owner, ":")
+	if len(parts) != 3 {
+		return true
+	}
+	host, err := os.Hostname()
+	if err != nil || strings.ReplaceAll(host, ":", "_") != parts[0] {
+		return true
+	}
+	pid, err := strconv.Atoi(parts[1])
+	if err != nil {
+		return true
+	}
+	if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
+		return false
+	}
+	return parts[2] == "" || started(pid) == parts[2]
+}
+
+// started is when a process began, as the system counts; empty where it does not say.
+func started(pid int) string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	// The name in parentheses may hold anything: count the fields after it.
+	_, rest, ok := strings.Cut(string(b), ") ")
+	fields := strings.Fields(rest)
+	if !ok || len(fields) < 20 || fields[0] == "Z" {
+		return ""
+	}
+	return fields[19]
+}
+
+// ownerText names an owner for people.
+func ownerText(owner string) string {
+	parts := strings.Split(owner, ":")
+	if len(parts) != 3 {
+		return owner
+	}
+	return "process " + parts[1] + " on " + parts[0]
+}
