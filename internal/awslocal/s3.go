@@ -192,9 +192,31 @@ func (s *s3Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body := &bodyOnce{in: out.Body, waits: r.Header.Get("Expect") != ""}
 	out.Body = body
-	s.proxy.ServeHTTP(w, out)
+	s.proxy.ServeHTTP(&answering{ResponseWriter: w}, out)
 	body.drain()
 }
+
+// answering writes headers as S3 does: the names of metadata in small letters, by which
+// clients in Python know them, and ids once.
+type answering struct{ http.ResponseWriter }
+
+// WriteHeader writes the headers.
+func (a *answering) WriteHeader(status int) {
+	h := a.Header()
+	for k, v := range h {
+		if strings.HasPrefix(k, "X-Amz-Meta-") {
+			delete(h, k)
+			h[strings.ToLower(k)] = v
+		}
+		if (k == "X-Amz-Request-Id" || k == "X-Amz-Id-2") && len(v) > 1 {
+			h[k] = v[:1]
+		}
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets a response be flushed.
+func (a *answering) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // patient is a connection to the S3 process whose writes do not fail: the process may have
 // answered before it read all, and its answer is what counts.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -24,22 +25,25 @@ const unsigned = "UNSIGNED-PAYLOAD"
 // that are named by the host.
 func (s *s3Server) resign(r *http.Request) (*http.Request, error) {
 	c := credential(r)
-	old := strings.HasPrefix(r.Header.Get("Authorization"), "AWS ") // signature version 2
 	bucket := hostBucket(r.Host)
 	q := r.URL.Query()
+	// Signature version 2, which clients still use for presigned URLs.
+	old := strings.HasPrefix(r.Header.Get("Authorization"), "AWS ") || q.Has("AWSAccessKeyId")
+	creates := createsBucket(r)
 	switch {
 	case c == (scope{}) && !old:
 		return r, nil
-	case c.key == Key && c.region == region && bucket == "" && r.Header.Get("X-Amz-Security-Token") == "" && !q.Has("X-Amz-Security-Token"):
+	case !creates && c.key == Key && c.region == region && bucket == "" && r.Header.Get("X-Amz-Security-Token") == "" && !q.Has("X-Amz-Security-Token"):
 		return r, nil
 	}
-	if err := s.expired(q.Get("X-Amz-Date"), q.Get("X-Amz-Expires")); err != nil {
+	if err := expired(q); err != nil {
 		return nil, err
 	}
 	out := r.Clone(r.Context())
 	for k := range q {
 		switch k {
-		case "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature", "X-Amz-Security-Token":
+		case "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature", "X-Amz-Security-Token",
+			"AWSAccessKeyId", "Signature", "Expires":
 			q.Del(k)
 		}
 	}
@@ -55,6 +59,14 @@ func (s *s3Server) resign(r *http.Request) (*http.Request, error) {
 	}
 	payload := out.Header.Get("X-Amz-Content-Sha256")
 	switch {
+	case creates:
+		out.Body, out.ContentLength, payload = http.NoBody, 0, unsigned
+		out.Header.Del("Content-Md5")
+		for k := range out.Header {
+			if strings.HasPrefix(k, "X-Amz-Checksum-") || k == "X-Amz-Sdk-Checksum-Algorithm" || k == "Content-Length" {
+				out.Header.Del(k)
+			}
+		}
 	case payload == "":
 		payload = unsigned
 	case strings.HasPrefix(payload, "STREAMING-AWS4-"):
@@ -68,6 +80,13 @@ func (s *s3Server) resign(r *http.Request) (*http.Request, error) {
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
 	// The S3 process looks at the machine's clock, whatever time answers are to tell.
 	return out, signer.SignHTTP(out.Context(), keys, out, payload, "s3", region, time.Now())
+}
+
+// createsBucket tells whether a request makes a bucket and says in which region. All regions
+// are served by the one S3 process, which knows only its own: it is not told.
+func createsBucket(r *http.Request) bool {
+	bucket, key := bucketAndKey(r)
+	return r.Method == http.MethodPut && r.ContentLength > 0 && r.URL.RawQuery == "" && bucket != "" && key == ""
 }
 
 // hostBucket returns the bucket of a host such as lake.localhost or lake.s3.localhost.
@@ -89,16 +108,26 @@ func hostBucket(host string) string {
 }
 
 // expired tells whether a presigned URL's time is over.
-func (s *s3Server) expired(date, seconds string) error {
-	if seconds == "" {
+func expired(q url.Values) error {
+	var until time.Time
+	switch {
+	case q.Has("X-Amz-Expires"):
+		at, err := time.Parse("20060102T150405Z", q.Get("X-Amz-Date"))
+		n, err2 := strconv.Atoi(q.Get("X-Amz-Expires"))
+		if err != nil || err2 != nil {
+			return errors.New("the presigned URL's date cannot be read")
+		}
+		until = at.Add(time.Duration(n) * time.Second)
+	case q.Has("AWSAccessKeyId"):
+		n, err := strconv.ParseInt(q.Get("Expires"), 10, 64)
+		if err != nil {
+			return errors.New("the presigned URL's date cannot be read")
+		}
+		until = time.Unix(n, 0)
+	default:
 		return nil
 	}
-	at, err := time.Parse("20060102T150405Z", date)
-	n, err2 := strconv.Atoi(seconds)
-	if err != nil || err2 != nil {
-		return errors.New("the presigned URL's date cannot be read")
-	}
-	if time.Now().After(at.Add(time.Duration(n) * time.Second)) {
+	if time.Now().After(until) {
 		return errors.New("Request has expired") //nolint:staticcheck // S3's own words
 	}
 	return nil
