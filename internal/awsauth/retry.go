@@ -12,12 +12,13 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// A request is tried eight times with pauses of up to 1, 2, 4, 8 and then 15 seconds: a
-// minute in all at most. A server on this machine that does not answer is given seconds.
+// A request is tried seven times with pauses of up to 2, 4, 8 and then 15 seconds: a minute
+// in all at most. A server on this machine that does not answer is given seconds.
 const (
-	attempts      = 8
+	attempts      = 7
 	localAttempts = 4
 	longestPause  = 15 * time.Second
+	localPause    = 2 * time.Second
 )
 
 // retryer repeats single requests as the SDK's standard one does, and waits as long as the
@@ -25,12 +26,12 @@ const (
 type retryer struct{ aws.RetryerV2 }
 
 func newRetryer(local bool) aws.Retryer {
-	n := attempts
+	n, longest := attempts, longestPause
 	if local {
-		n = localAttempts
+		n, longest = localAttempts, localPause
 	}
 	return &retryer{retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts, o.MaxBackoff = n, longestPause
+		o.MaxAttempts, o.MaxBackoff = n, longest
 		// The token bucket that the SDK shares among all requests of a client would give up
 		// early while many parts of one object are throttled together.
 		o.RateLimiter = ratelimit.None
