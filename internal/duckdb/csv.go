@@ -1,12 +1,9 @@
 package duckdb
 
 import (
-	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -26,9 +23,6 @@ import (
 type rereadError struct{ why string }
 
 func (e *rereadError) Error() string { return "read in Go: " + e.why }
-
-// misfitMark is in the error of a value that DuckDB would bend into its column's type.
-const misfitMark = "tidemill misfit"
 
 // bindSource makes the table source.
 func (w *work) bindSource(ctx context.Context, src *source) error {
@@ -119,9 +113,10 @@ func readGroup(src *source, g []input) string {
 			cols[i] = "CAST(NULL AS " + t.DuckDB() + ") AS " + name
 			continue
 		}
-		var expr string
-		raw[p], expr = readerType(t, "c"+strconv.Itoa(p), src.csv)
-		cols[i] = expr + " AS " + name
+		// DuckDB's reader makes the values itself: once, and rejects what it cannot. What it
+		// bends instead (1.7 to an integer, NULL for a bad timestamp) the survey finds.
+		raw[p] = t.DuckDB()
+		cols[i] = "c" + strconv.Itoa(p) + " AS " + name
 	}
 	told := make([]string, len(raw))
 	for i, t := range raw {
@@ -149,44 +144,11 @@ func readGroup(src *source, g []input) string {
 	return "SELECT " + strings.Join(cols, ", ") + " FROM read_csv(" + list(paths) + ", " + strings.Join(opts, ", ") + ")"
 }
 
-// readerType is the type that DuckDB's reader is told for a column, and the column's
-// expression. Most are read as texts: the reader would round 1.7 to an integer, take 1_0,
-// 0x1 and yes, 2017-11-06x for a day, and NULL for a bad timestamp, without a reject.
-func readerType(t format.Type, col string, csv format.CSV) (told, expr string) {
-	// The first pattern is the usual form and decides nearly every value; the NULL test and
-	// the rest come after it, since each costs on ten million rows.
-	guarded := func(guards ...string) (string, string) {
-		var b strings.Builder
-		b.WriteString("CASE")
-		for _, g := range guards {
-			b.WriteString(" WHEN " + g + " THEN CAST(" + col + " AS " + t.DuckDB() + ")")
-		}
-		return "VARCHAR", b.String() + " WHEN " + col + " IS NULL THEN NULL ELSE error('" + misfitMark + "') END"
-	}
-	matches := func(pattern string) string { return "regexp_full_match(" + col + ", '" + pattern + "')" }
-	const day, clock = `\s*\d{4}-\d{1,2}-\d{1,2}`, `\d{1,2}:\d{1,2}(:\d{1,2}(\.\d+)?)?\s*(Z|UTC|[+-]\d{2}(:?\d{2})?)?`
-	switch t.Kind {
-	case format.TinyInt, format.SmallInt, format.Int, format.BigInt:
-		return guarded(matches(`\s*[+-]?[0-9]+\s*`))
-	case format.Boolean:
-		return guarded("lower(trim(" + col + ")) IN ('true', 'false')")
-	case format.Date:
-		if csv.Date == "" {
-			return guarded(matches(`\d{4}-\d{2}-\d{2}`), matches(day+"([ T]"+clock+`)?\s*`))
-		}
-	case format.Timestamp, format.TimestampNTZ:
-		if csv.Timestamp == "" {
-			return guarded(matches(day + "([ T]" + clock + `)?\s*`))
-		}
-	}
-	return t.DuckDB(), col
-}
-
 // rereadable tells whether an error of the fused read is the reader's and not the query's.
 func rereadable(err error) (string, bool) {
 	text := err.Error()
 	switch {
-	case strings.Contains(text, misfitMark), strings.Contains(text, "Conversion Error"):
+	case strings.Contains(text, "Conversion Error"):
 		return "a value does not fit its column", true
 	case strings.Contains(text, "CSV Parser"), strings.Contains(text, "CSV Error"), strings.Contains(text, "read_csv"), strings.Contains(text, "sniff"):
 		line, _, _ := strings.Cut(text, "\n")
@@ -195,104 +157,23 @@ func rereadable(err error) (string, bool) {
 	return "", false
 }
 
-// counts is what the scanner beside the fused read saw.
-type counts struct {
-	lines int64
-	err   error
-}
-
-// countLines counts physical lines at the speed of memory. If DuckDB gave a record for
-// every line, no quote ran over a line's end and nothing was swallowed; if it did not, the
-// records are counted exactly.
-func countLines(ctx context.Context, files []input) counts {
-	var c counts
-	buf := make([]byte, 256<<10)
-	for _, f := range files {
-		n, err := lineCount(ctx, f.path, buf)
-		if err != nil {
-			return counts{err: err}
-		}
-		c.lines += n
-	}
-	return c
-}
-
-func lineCount(ctx context.Context, path string, buf []byte) (int64, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	n, last := int64(0), byte('\n')
-	for {
-		k, err := f.Read(buf)
-		if k > 0 {
-			n += int64(bytes.Count(buf[:k], []byte{'\n'}))
-			last = buf[k-1]
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
-	if last != '\n' {
-		n++
-	}
-	return n, nil
-}
-
-// reconcile proves that the fused read lost nothing: every record of the files was given
-// to the query or rejected. Rejects are taken over with their true lines.
-func (w *work) reconcile(ctx context.Context, src *source, seen counts) error {
-	if seen.err != nil {
-		return seen.err
+// reconcile proves that the fused read lost nothing and bent nothing: every record of the
+// files was given to the query or rejected, and the rejects are those of the Go reader.
+func (w *work) reconcile(ctx context.Context, src *source, v *survey) error {
+	if v.err != nil {
+		return v.err
 	}
 	given, err := w.scanned(src)
 	if err != nil {
 		return err
 	}
-	broken, err := w.takeRejects(ctx, src)
-	if err != nil {
+	if err := w.takeRejects(ctx, src, v); err != nil {
 		return err
 	}
-	want := seen.lines - int64(src.csv.Skip*len(src.files))
-	if src.csv.Header {
-		want -= int64(len(src.files))
+	if w.read = given + w.rejects.rows; w.read != v.records {
+		return &rereadError{fmt.Sprintf("DuckDB gave %d records and %d rejects, the files have %d", given, w.rejects.rows, v.records)}
 	}
-	w.read = given + w.rejects.rows
-	if w.read == want && !broken {
-		return nil
-	}
-	exact := int64(0)
-	for _, f := range src.files {
-		n, err := countRecords(ctx, f, src.csv)
-		if err != nil {
-			return err
-		}
-		exact += n
-	}
-	if exact == w.read {
-		return nil
-	}
-	return &rereadError{fmt.Sprintf("DuckDB gave %d records and %d rejects, the files have %d", given, w.rejects.rows, exact)}
-}
-
-func countRecords(ctx context.Context, f input, csv format.CSV) (int64, error) {
-	r, err := os.Open(f.path)
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close() //nolint:errcheck // only read
-	n, err := format.Count(ctx, r, csv, len(f.header))
-	if err != nil {
-		return 0, &flow.Error{Op: "read " + f.show, Kind: flow.KindOf(err), Hint: flow.HintOf(err), Err: err}
-	}
-	return n, nil
+	return nil
 }
 
 // scanned is how many records the CSV scans of the last query gave. A source that is
@@ -323,176 +204,6 @@ func (w *work) scanned(src *source) (int64, error) {
 	return sum / times, nil
 }
 
-// takeRejects reads DuckDB's table of rejects: one reject a record, whatever faults it has.
-// broken tells whether a quote was among the faults.
-func (w *work) takeRejects(ctx context.Context, src *source) (broken bool, err error) {
-	rows, err := w.conn.QueryContext(ctx, `SELECT s.file_path, e.line_byte_position, e.column_name, e.error_type::VARCHAR, e.error_message
-FROM reject_errors e JOIN reject_scans s ON s.scan_id = e.scan_id AND s.file_id = e.file_id ORDER BY ALL`)
-	if err != nil {
-		if strings.Contains(err.Error(), "does not exist") {
-			return false, nil
-		}
-		return false, fault(ctx, err)
-	}
-	defer rows.Close() //nolint:errcheck // Err tells
-	t := &rejectTaker{w: w, src: src}
-	defer t.close()
-	for rows.Next() {
-		var path, kind, message string
-		var at sql.NullInt64
-		var col sql.NullString
-		if err := rows.Scan(&path, &at, &col, &kind, &message); err != nil {
-			return false, err
-		}
-		if kind == "LINE SIZE OVER MAXIMUM" || !at.Valid {
-			return false, &rereadError{message}
-		}
-		broken = broken || kind == "UNQUOTED VALUE"
-		if err := t.take(path, at.Int64-1, col.String, kind, message); err != nil {
-			return false, err
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return false, fault(ctx, err)
-	}
-	return broken, t.end()
-}
-
-// rejectTaker turns DuckDB's faults into rejects, in the order of files and places.
-type rejectTaker struct {
-	w    *work
-	src  *source
-	file *os.File
-	in   input
-	path string
-	at   int64 // of the record that is being gathered
-	seen map[string]bool
-	why  []string
-	col  string
-	on   bool
-
-	counted int64 // bytes whose lines are in line
-	line    int64
-	buf     []byte
-}
-
-func (t *rejectTaker) take(path string, at int64, col, kind, message string) error {
-	if t.on && (path != t.path || at != t.at) {
-		if err := t.end(); err != nil {
-			return err
-		}
-	}
-	if path != t.path {
-		t.close()
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		i := slices.IndexFunc(t.src.files, func(f input) bool { return f.path == path })
-		if i < 0 {
-			return fmt.Errorf("read rejects: %s is no file of the source", path)
-		}
-		t.file, t.path, t.in, t.counted, t.line, t.buf = f, path, t.src.files[i], 0, 1, make([]byte, 256<<10)
-	}
-	t.at = at
-	if !t.on {
-		t.on, t.seen, t.why, t.col = true, map[string]bool{}, nil, ""
-	}
-	name, typ := t.column(col)
-	reason := reasonOf(kind, message, typ)
-	if kind == "CAST" || kind == "INVALID ENCODING" {
-		reason = name + ": " + reason
-		if t.col == "" {
-			t.col = name
-		}
-	}
-	if !t.seen[reason] {
-		t.seen[reason] = true
-		t.why = append(t.why, reason)
-	}
-	return nil
-}
-
-// column is the name and type of what the reader knew as c0, c1, ….
-func (t *rejectTaker) column(c string) (name, typ string) {
-	n, err := strconv.Atoi(strings.TrimPrefix(c, "c"))
-	if err != nil {
-		return "", ""
-	}
-	if i := slices.Index(t.in.places, n); i >= 0 {
-		return t.src.schema[i].Name, t.src.schema[i].Type
-	}
-	if n < len(t.in.header) {
-		return t.in.header[n], "string"
-	}
-	return "", ""
-}
-
-// reasonOf says DuckDB's reason in the Go reader's words where it is the same.
-func reasonOf(kind, message, typ string) string {
-	switch kind {
-	case "INVALID ENCODING":
-		return "not valid UTF-8"
-	case "UNQUOTED VALUE":
-		return "text after a closing quote"
-	case "CAST":
-		if _, rest, ok := strings.Cut(message, "Could not convert string "); ok {
-			if i := strings.LastIndex(rest, " to '"); i > 0 {
-				return rest[:i] + " is no " + typ
-			}
-		}
-	case "MISSING COLUMNS", "TOO MANY COLUMNS":
-		var want, got int
-		if n, _ := fmt.Sscanf(message, "Expected Number of Columns: %d Found: %d", &want, &got); n == 2 {
-			return fmt.Sprintf("%d fields where %d are expected", got, want)
-		}
-	}
-	return message
-}
-
-func (t *rejectTaker) end() error {
-	if !t.on {
-		return nil
-	}
-	t.on = false
-	line, raw, err := t.record()
-	if err != nil {
-		return fmt.Errorf("read rejects of %s: %w", t.in.show, err)
-	}
-	slices.Sort(t.why)
-	return t.w.reject(format.Reject{Reason: strings.Join(t.why, "; "), File: t.in.show, Line: line, Column: t.col, Text: format.Raw(raw)})
-}
-
-// record finds the physical line of the record and its text in the file itself.
-func (t *rejectTaker) record() (int64, []byte, error) {
-	for t.counted < t.at {
-		n, err := t.file.ReadAt(t.buf[:min(int64(len(t.buf)), t.at-t.counted)], t.counted)
-		if n == 0 {
-			return 0, nil, err
-		}
-		t.line += int64(bytes.Count(t.buf[:n], []byte{'\n'}))
-		t.counted += int64(n)
-	}
-	at, line := t.at, t.line
-	one := make([]byte, 1)
-	// With CRLF the reader's place is the line feed before the record.
-	for {
-		if n, _ := t.file.ReadAt(one, at); n == 0 || one[0] != '\n' { //nolint:errcheck // the end of the file is no line feed
-			break
-		}
-		at, line = at+1, line+1
-	}
-	raw, err := format.FirstRecord(io.NewSectionReader(t.file, at, 1<<20), t.src.csv)
-	return line, raw, err
-}
-
-func (t *rejectTaker) close() {
-	if t.file != nil {
-		_ = t.file.Close() //nolint:errcheck // only read
-		t.file = nil
-	}
-}
-
 // bindParquet makes source of Parquet files, each with its own columns.
 func (w *work) bindParquet(ctx context.Context, src *source) error {
 	selects := make([]string, len(src.files))
@@ -519,17 +230,9 @@ func (w *work) bindParquet(ctx context.Context, src *source) error {
 
 // readInGo reads the source by the Go readers into a table.
 func (w *work) readInGo(ctx context.Context, src *source) error {
-	use := src.schema
-	if src.use != nil && src.kind == "csv" {
-		use = nil
-		for _, c := range src.schema {
-			if slices.ContainsFunc(src.use, func(n string) bool { return strings.EqualFold(n, c.Name) }) || strings.EqualFold(c.Name, w.job.Extract.Cursor) {
-				use = append(use, c)
-			}
-		}
-		if len(use) == 0 {
-			use = flow.Schema{{Name: src.schema[0].Name, Type: "string", Nullable: true}}
-		}
+	use := w.used(src)
+	if len(use) == 0 {
+		use = flow.Schema{{Name: src.schema[0].Name, Type: "string", Nullable: true}}
 	}
 	schema, err := format.ArrowSchema(use)
 	if err != nil {
@@ -576,11 +279,7 @@ func (w *work) feedFile(ctx context.Context, src *source, f input, use flow.Sche
 	rd := format.Reading{File: f.show, Schema: use, Zone: w.s.Zone(), Drift: w.job.Extract.Drift, Reject: w.reject, Stats: &mine}
 	var batches func(func(flow.Batch, error) bool)
 	if src.kind == "csv" {
-		places := make([]int, len(use))
-		for i, c := range use {
-			places[i] = f.places[format.Index(src.schema, c.Name)]
-		}
-		batches = format.ReadCSV(ctx, in, src.csv, len(f.header), places, rd)
+		batches = format.ReadCSV(ctx, in, src.csv, len(f.header), placesOf(src, f, use), rd)
 	} else {
 		batches = format.ReadJSON(ctx, in, src.kind == "ndjson", rd)
 	}

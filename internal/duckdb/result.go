@@ -62,7 +62,7 @@ func (w *work) compute(ctx context.Context, q *query, src *source) (*result, err
 	}
 	sql := "SELECT " + cols + " FROM (" + text.sql + ")"
 	direct := w.job.Keep == nil && !slices.ContainsFunc(w.job.Checks, func(c flow.Check) bool { return c.Severity == "reject" })
-	err = w.readOnce(ctx, src, func() error {
+	err = w.readOnce(ctx, src, func(ctx context.Context) error {
 		if direct {
 			return w.copyOut(ctx, res, sql, text.args)
 		}
@@ -83,35 +83,19 @@ func (w *work) compute(ctx context.Context, q *query, src *source) (*result, err
 	return res, w.check(ctx, res)
 }
 
-// readOnce runs what reads the source, with the scanner beside it where the read is fused,
+// readOnce runs what reads the source, with the survey beside it where the read is fused,
 // and then weighs what was read.
-func (w *work) readOnce(ctx context.Context, src *source, run func() error) error {
+func (w *work) readOnce(ctx context.Context, src *source, run func(context.Context) error) error {
 	fused := src != nil && src.kind == "csv" && !src.inGo && fusible(src) && len(src.files) > 0
 	if !fused {
-		if err := run(); err != nil {
+		if err := run(ctx); err != nil {
 			return err
 		}
 		return w.weigh(src)
 	}
-	total := int64(0)
-	for _, f := range src.files {
-		total += f.size
-	}
-	w.req.Progress(flow.Progress{Doing: "read " + w.job.Extract.From, Total: total})
-	beside, cancel := context.WithCancel(ctx)
-	defer cancel()
-	seen := make(chan counts, 1)
-	go func() { seen <- countLines(beside, src.files) }()
-	if err := run(); err != nil {
-		if why, ok := rereadable(err); ok && ctx.Err() == nil {
-			return &rereadError{why}
-		}
+	if err := w.readBeside(ctx, src, run); err != nil {
 		return err
 	}
-	if err := w.reconcile(ctx, src, <-seen); err != nil {
-		return err
-	}
-	w.req.Progress(flow.Progress{Doing: "read " + w.job.Extract.From, Rows: w.read, TotalRows: w.read, Bytes: total, Total: total, Fraction: 1})
 	return w.weigh(src)
 }
 

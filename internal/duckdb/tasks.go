@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duckdb/duckdb-go/v2/mapping"
+
 	"github.com/tidemill/tidemill/internal/dataset"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/format"
@@ -84,6 +86,8 @@ type work struct {
 	warnings []string
 	rejects  rejectLog
 	read     int64 // records at the source
+	handle   mapping.Connection
+	watched  bool // handle is DuckDB's, to ask how far a query is
 	release  []func()
 }
 
@@ -127,7 +131,7 @@ func (w *work) closeSession() error {
 		return nil
 	}
 	err := errors.Join(w.conn.Close(), w.s.Close())
-	w.s, w.conn = nil, nil
+	w.s, w.conn, w.watched = nil, nil, false
 	return err
 }
 
@@ -145,6 +149,9 @@ func (w *work) open(ctx context.Context) error {
 		return errors.Join(err, s.Close())
 	}
 	w.s, w.conn = s, conn
+	if err := w.watch(ctx); err != nil {
+		return err
+	}
 	return w.exec(ctx, "PRAGMA enable_profiling = 'no_output'", "SET custom_profiling_settings = '{\"OPERATOR_NAME\": \"true\", \"OPERATOR_TYPE\": \"true\", \"OPERATOR_CARDINALITY\": \"true\"}'")
 }
 

@@ -193,7 +193,7 @@ func readCSV(ctx context.Context, r io.Reader, csv CSV, width int, places []int,
 			err = w.rd.reject(rec.line, "", rec.fault, rec.raw)
 		case len(rec.fields) != width:
 			w.rd.Stats.Read++
-			err = w.rd.reject(rec.line, "", fmt.Sprintf("%d fields where %d are expected", len(rec.fields), width), rec.raw)
+			err = w.rd.reject(rec.line, "", misfitWidth(len(rec.fields), width), rec.raw)
 		default:
 			for i, p := range places {
 				if p < 0 || csv.null(rec.fields[p]) {
@@ -215,28 +215,6 @@ func readCSV(ctx context.Context, r io.Reader, csv CSV, width int, places []int,
 			if !w.flush(yield) {
 				return errStopped
 			}
-		}
-	}
-}
-
-// Count counts the records of a decoded CSV text, the header not among them, without
-// reading their fields, and finds a quote that is never closed.
-func Count(ctx context.Context, r io.Reader, csv CSV, width int) (int64, error) {
-	s := newSplitter(r, csv, 0)
-	n := int64(0)
-	for {
-		_, err := s.next(width)
-		if errors.Is(err, io.EOF) {
-			if csv.Header && n > 0 {
-				n--
-			}
-			return n, nil
-		}
-		if err != nil {
-			return n, err
-		}
-		if n++; n%65536 == 0 && ctx.Err() != nil {
-			return n, ctx.Err()
 		}
 	}
 }
@@ -297,18 +275,4 @@ func chunks[T any](all iter.Seq[T], n int) iter.Seq[[]T] {
 			yield(c)
 		}
 	}
-}
-
-// FirstRecord is the text of the first record of r.
-func FirstRecord(r io.Reader, csv CSV) ([]byte, error) {
-	csv.Skip = 0
-	s := newSplitter(r, csv, 1<<20)
-	rec, err := s.next(0)
-	if errors.Is(err, io.EOF) {
-		return nil, nil
-	}
-	if err != nil { // a quote that is not closed: what there is of it
-		return s.buf[s.at:], nil
-	}
-	return rec.raw, nil
 }

@@ -94,7 +94,12 @@ func (s *splitter) newline() byte {
 
 // consume moves past n bytes and counts their lines.
 func (s *splitter) consume(n int) {
-	s.line += int64(bytes.Count(s.buf[s.at:s.at+n], []byte{s.newline()}))
+	s.consumed(n, bytes.Count(s.buf[s.at:s.at+n], []byte{s.newline()}))
+}
+
+// consumed moves past n bytes whose lines were counted.
+func (s *splitter) consumed(n, lines int) {
+	s.line += int64(lines)
 	s.offset += int64(n)
 	s.at += n
 }
