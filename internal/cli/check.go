@@ -13,8 +13,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/tidemill/tidemill/internal/dataset"
 	"github.com/tidemill/tidemill/internal/flow"
+	"github.com/tidemill/tidemill/internal/format"
 	"github.com/tidemill/tidemill/internal/pipeline"
 	"github.com/tidemill/tidemill/internal/plan"
+	"github.com/tidemill/tidemill/internal/sparksql"
 )
 
 func (a *app) validateCommand() *cobra.Command {
@@ -78,11 +80,37 @@ func (a *app) validate(names []string, target string) error {
 		if err != nil {
 			return err
 		}
-		_, f := plan.Compile(a.project, pl, plan.Options{Target: name, Vars: vars, Connectors: connectors()})
+		_, f := plan.Compile(a.project, pl, a.options(name, vars))
 		faults = append(faults, f...)
 	}
 	faults.Sort()
 	return a.showFaults(faults, checked)
+}
+
+// options are those of a compilation.
+func (a *app) options(target string, vars map[string]any) plan.Options {
+	return plan.Options{Target: target, Vars: vars, Connectors: connectors(), Schema: a.schemaOf}
+}
+
+// schemaOf reads the schema file of an extract. One that cannot be read is the run's to report.
+func (a *app) schemaOf(pl, step string) ([]sparksql.Field, bool) {
+	name := format.SchemaPath(pl, step)
+	text, err := os.ReadFile(filepath.Join(a.project.Dir, filepath.FromSlash(name)))
+	if err != nil {
+		return nil, false
+	}
+	f, err := format.ParseSchemaFile(name, text)
+	if err != nil {
+		return nil, false
+	}
+	out := make([]sparksql.Field, len(f.Columns))
+	for i, c := range f.Columns {
+		if out[i].Type, err = sparksql.ParseType(c.Type); err != nil {
+			return nil, false
+		}
+		out[i].Name = c.Name
+	}
+	return out, true
 }
 
 func (a *app) showFaults(faults pipeline.Faults, checked int) error {
@@ -132,7 +160,7 @@ func (a *app) compileCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m, faults := plan.Compile(a.project, pl, plan.Options{Target: name, Vars: vars, Connectors: connectors()})
+			m, faults := plan.Compile(a.project, pl, a.options(name, vars))
 			if m == nil {
 				return faults
 			}
@@ -152,7 +180,7 @@ func (a *app) compileCommand() *cobra.Command {
 }
 
 func (a *app) scheduleCommand() *cobra.Command {
-	c := &cobra.Command{Use: "schedule", Short: "Look at schedules"}
+	c := &cobra.Command{Use: "schedule", Short: "Look at schedules", Example: "  tidemill schedule preview orders"}
 	var n int
 	var from string
 	p := &cobra.Command{
@@ -220,13 +248,13 @@ func (a *app) preview(name, from string, n int) error {
 }
 
 func (a *app) schemaCommand() *cobra.Command {
-	var project, reference, manifest bool
+	var project, reference, manifest, sql bool
 	c := &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of the file format, or accept a dataset's new schema",
 		Long: "Prints the JSON Schema of pipeline files, so that editors complete them:\n\n" +
 			"  # yaml-language-server: $schema=../pipeline.schema.json",
-		Example: "  tidemill schema > pipeline.schema.json\n  tidemill schema --project > tidemill.schema.json\n  tidemill schema --reference > format.md\n  tidemill schema accept orders clean",
+		Example: "  tidemill schema > pipeline.schema.json\n  tidemill schema --project > tidemill.schema.json\n  tidemill schema --reference > format.md\n  tidemill schema --sql > sql-constructs.md\n  tidemill schema accept orders clean",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var text []byte
@@ -235,6 +263,8 @@ func (a *app) schemaCommand() *cobra.Command {
 				text = pipeline.Reference()
 			case manifest:
 				text = dataset.ManifestSchema
+			case sql:
+				text = constructsPage()
 			default:
 				text = pipeline.Schema(project, connectors())
 			}
@@ -245,6 +275,7 @@ func (a *app) schemaCommand() *cobra.Command {
 	c.Flags().BoolVar(&project, "project", false, "the schema of tidemill.yaml")
 	c.Flags().BoolVar(&reference, "reference", false, "the reference page in Markdown")
 	c.Flags().BoolVar(&manifest, "manifest", false, "the schema of a dataset's manifest")
+	c.Flags().BoolVar(&sql, "sql", false, "the table of what SQL may use, in Markdown")
 	c.AddCommand(&cobra.Command{
 		Use:   "accept PIPELINE STEP",
 		Short: "Let a step's schema be decided anew from its data",
@@ -255,6 +286,32 @@ func (a *app) schemaCommand() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error { return a.acceptSchema(args[0], args[1]) },
 	})
 	return c
+}
+
+// constructsPage is the table of what is translated, as a page of the manual.
+func constructsPage() []byte {
+	var b strings.Builder
+	b.WriteString("# What SQL may use\n\nPrinted by `tidemill schema --sql`. A query that uses anything else is refused before it runs, with\n" +
+		"the way out named. The case of a line was run on Spark 3.5.6, and DuckDB gives the same rows for it.\n")
+	code := func(s string) string {
+		s = strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", "\\|")
+		if s == "" {
+			return ""
+		}
+		if strings.Contains(s, "`") {
+			return "`` " + s + " ``"
+		}
+		return "`" + s + "`"
+	}
+	kind := ""
+	for _, r := range sparksql.Constructs() {
+		if r.Kind != kind {
+			kind = r.Kind
+			fmt.Fprintf(&b, "\n## %s\n\n| construct | types | becomes | case |\n|---|---|---|---|\n", strings.ToUpper(kind[:1])+kind[1:]+"s")
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", code(r.Construct), code(r.Types), code(r.Rewrite), code(r.Case))
+	}
+	return []byte(b.String())
 }
 
 func (a *app) acceptSchema(name, step string) error {
@@ -281,7 +338,7 @@ func (a *app) acceptSchema(name, step string) error {
 }
 
 func (a *app) journalCommand() *cobra.Command {
-	c := &cobra.Command{Use: "journal", Short: "Look after the journal of runs"}
+	c := &cobra.Command{Use: "journal", Short: "Look after the journal of runs", Example: "  tidemill journal backup /backup/journal.db"}
 	c.AddCommand(&cobra.Command{
 		Use:     "backup FILE",
 		Short:   "Make a consistent copy of the journal while it is in use",
@@ -307,7 +364,7 @@ func (a *app) journalCommand() *cobra.Command {
 }
 
 func (a *app) connCommand() *cobra.Command {
-	c := &cobra.Command{Use: "conn", Short: "List and test connections"}
+	c := &cobra.Command{Use: "conn", Short: "List and test connections", Example: "  tidemill conn list\n  tidemill conn test aws_prod"}
 	var target string
 	list := &cobra.Command{
 		Use: "list", Short: "List the connections of the project", Example: "  tidemill conn list", Args: cobra.NoArgs,

@@ -57,7 +57,10 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
+	if err != nil && isCobraUsage(err) {
+		err = &usageError{&flow.Error{Op: command.CommandPath(), Kind: flow.Invalid, Err: err, Hint: "usage: " + command.UseLine() + "; tidemill help" + strings.TrimPrefix(command.CommandPath(), "tidemill") + " shows examples"}}
+	}
 	return a.exit(err)
 }
 
@@ -89,7 +92,7 @@ func (a *app) exit(err error) int {
 	switch {
 	case errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled):
 		code = exitInterrupted
-	case errors.As(err, &u), errors.As(err, &f), isCobraUsage(err):
+	case errors.As(err, &u), errors.As(err, &f):
 		code = exitUsage
 	}
 	var s *shown
@@ -113,7 +116,10 @@ func (a *app) exit(err error) int {
 		fmt.Fprintln(a.stderr, text) //nolint:errcheck // nothing is left to tell it to
 		return code
 	}
-	fmt.Fprintf(a.stderr, "tidemill: %s\n", text) //nolint:errcheck // nothing is left to tell it to
+	if !strings.HasPrefix(text, "tidemill") {
+		text = "tidemill: " + text
+	}
+	fmt.Fprintln(a.stderr, text) //nolint:errcheck // nothing is left to tell it to
 	if hint != "" && !strings.Contains(text, hint) {
 		fmt.Fprintf(a.stderr, "  = %s\n", hint) //nolint:errcheck // nothing is left to tell it to
 	}

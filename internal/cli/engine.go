@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/tidemill/tidemill/internal/duckdb"
 	"github.com/tidemill/tidemill/internal/flow"
@@ -38,7 +37,9 @@ func (a *app) runner(ctx context.Context, j *sqlite.Journal, t *pipeline.Target,
 			tasks[flow.Resource(verb)] = do
 		}
 	}
-	temp := filepath.Join(dir, "tmp")
+	scratch := filepath.Join(dir, "tmp")
+	a.sweep(scratch)
+	temp := filepath.Join(scratch, a.owner())
 	add(duckdb.Tasks(duckdb.TaskConfig{Lookup: l, Store: store, Session: session(t), Temp: temp}))
 	add(move.Tasks(move.Config{Lookup: l, Dir: a.project.Dir}))
 	r := runner.New(runner.Config{
@@ -51,7 +52,9 @@ func (a *app) runner(ctx context.Context, j *sqlite.Journal, t *pipeline.Target,
 		Log:     slog.New(slog.NewTextHandler(&lineWriter{a}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Attempt: a.attemptLog(dir), Watch: w, Limits: t.Limits == "aws", Region: orElse(t.Region, "us-east-1"),
 	})
-	return r, func() { sweep(temp) }, nil
+	return r, func() {
+		os.RemoveAll(temp) //nolint:errcheck // a later process sweeps it
+	}, nil
 }
 
 // lineWriter sends log lines to standard error, without secrets.
@@ -78,16 +81,15 @@ func session(t *pipeline.Target) duckdb.Config {
 	return c
 }
 
-// sweep removes scratch folders that processes left which are gone.
-func sweep(temp string) {
-	entries, err := os.ReadDir(temp)
+// sweep removes the scratch folders of processes that are gone.
+func (a *app) sweep(scratch string) {
+	entries, err := os.ReadDir(scratch)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		info, err := e.Info()
-		if err == nil && time.Since(info.ModTime()) > 24*time.Hour {
-			os.RemoveAll(filepath.Join(temp, e.Name())) //nolint:errcheck // the next sweep tries again
+		if strings.Count(e.Name(), ":") == 2 && !a.alive(e.Name()) {
+			os.RemoveAll(filepath.Join(scratch, e.Name())) //nolint:errcheck // the next sweep tries again
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/tidemill/tidemill/internal/machine"
 	"github.com/tidemill/tidemill/internal/pipeline"
 	"github.com/tidemill/tidemill/internal/runner"
+	"github.com/tidemill/tidemill/internal/sparksql"
 	"github.com/tidemill/tidemill/internal/sqlite"
 )
 
@@ -66,19 +68,42 @@ func (a *app) query(ctx context.Context, name, text string, f runFlags, dialect,
 	if err != nil {
 		return err
 	}
-	tasks := duckdb.TaskConfig{Lookup: l, Store: store, Session: session(t), Temp: filepath.Join(dir, "tmp")}
+	tasks := duckdb.TaskConfig{Lookup: l, Store: store, Session: session(t), Temp: filepath.Join(dir, "tmp", a.owner())}
+	defer os.RemoveAll(tasks.Temp) //nolint:errcheck // a later process sweeps it
 	answer, err := tasks.Ask(ctx, duckdb.Question{SQL: text, Dialect: dialect, Tables: tables})
 	if err != nil {
-		return a.queryError(err, tables)
+		return a.queryError(text, dialect, err, tables)
 	}
 	return errors.Join(printRows(a.stdout, answer, format, limit), answer.Close())
 }
 
-func (a *app) queryError(err error, tables map[string]string) error {
-	if flow.KindOf(err) == flow.Invalid && flow.HintOf(err) == "" {
-		return &usageError{&flow.Error{Kind: flow.Invalid, Err: err, Hint: "the tables are: " + strings.Join(sortedKeys(tables), ", ")}}
+// queryError says which tables there are, where the query names another.
+func (a *app) queryError(text, dialect string, err error, tables map[string]string) error {
+	if flow.KindOf(err) != flow.Invalid {
+		return err
 	}
-	return err
+	if dialect == "spark" {
+		if q, perr := sparksql.Parse(text); perr == nil {
+			for _, t := range q.Tables() {
+				base := strings.TrimSuffix(t.Name, "_rejects")
+				switch {
+				case t.Name == "" || tables[t.Name] != "":
+				case tables[base] != "":
+					return &usageError{&flow.Error{Kind: flow.NotFound, Err: fmt.Errorf("table %s has no rejects in this run", base)}}
+				default:
+					hint := "the tables are: " + strings.Join(sortedKeys(tables), ", ")
+					if n := pipeline.Nearest(t.Name, sortedKeys(tables)); n != "" {
+						hint = fmt.Sprintf("did you mean %q? %s", n, hint)
+					}
+					return &usageError{&flow.Error{Kind: flow.NotFound, Err: fmt.Errorf("unknown table %q", t.Name), Hint: hint}}
+				}
+			}
+		}
+	}
+	if flow.HintOf(err) == "" {
+		err = &flow.Error{Kind: flow.Invalid, Err: err, Hint: "the tables are: " + strings.Join(sortedKeys(tables), ", ")}
+	}
+	return &usageError{err}
 }
 
 // chosenRun is the run that a command's argument names: a run's id, or a pipeline.

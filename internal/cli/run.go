@@ -92,7 +92,9 @@ func (a *app) ask(name string, f runFlags) (*asked, error) {
 	if err := q.paramsOf(vars, f.params); err != nil {
 		return nil, err
 	}
-	m, faults := plan.Compile(a.project, pl, plan.Options{Target: q.name, Vars: vars, Connectors: connectors(), Only: f.only})
+	o := a.options(q.name, vars)
+	o.Only = f.only
+	m, faults := plan.Compile(a.project, pl, o)
 	if m == nil {
 		return nil, faults
 	}
@@ -334,8 +336,15 @@ func (a *app) claim(ctx context.Context, j *sqlite.Journal, q *asked, f runFlags
 				a.already(old)
 				return old, true, nil
 			case old.Status != machine.Succeeded && same && !f.again:
-				a.say("resuming %s, which %s", old.ID, verbOf(old.Status))
-				return old, false, nil
+				over, err := a.carriedOut(ctx, j, old)
+				if err != nil {
+					return old, false, err
+				}
+				if !over {
+					a.say("resuming %s, which %s", old.ID, verbOf(old.Status))
+					return old, false, nil
+				}
+				a.say("%s failed after all its steps had their turn: this is a new run", old.ID)
 			}
 			n = old.N + 1
 		}
@@ -347,6 +356,24 @@ func (a *app) claim(ctx context.Context, j *sqlite.Journal, q *asked, f runFlags
 		f.again = false
 	}
 	return runner.Run{}, false, errors.New("claim the run: too many processes ask for it at once")
+}
+
+// carriedOut tells whether a run that failed was carried to its end by its machine, as one
+// is whose steps run_if another failed: a state Fail is all that could be gone on from.
+func (a *app) carriedOut(ctx context.Context, j *sqlite.Journal, run runner.Run) (bool, error) {
+	if run.Status != machine.Failed {
+		return false, nil
+	}
+	events, _, err := j.Events(ctx, run.ID)
+	if err != nil {
+		return false, err
+	}
+	for _, e := range slices.Backward(events) {
+		if strings.HasSuffix(e.Type, "StateEntered") {
+			return e.Frame == "" && e.Type == "FailStateEntered", nil
+		}
+	}
+	return false, nil
 }
 
 func (a *app) create(ctx context.Context, j *sqlite.Journal, q *asked, n int) (runner.Run, bool, error) {
@@ -512,6 +539,13 @@ func (a *app) resumeCommand() *cobra.Command {
 			if run.Status == machine.Succeeded {
 				a.already(run)
 				return nil
+			}
+			over, err := a.carriedOut(ctx, j, run)
+			if err != nil {
+				return err
+			}
+			if over {
+				return &flow.Error{Kind: flow.Conflict, Err: fmt.Errorf("run %s failed after all its steps had their turn: there is nothing to go on from", run.ID), Hint: "tidemill run " + run.Key.Pipeline + ", with the same date, makes a new run"}
 			}
 			return a.drive(ctx, j, run, t)
 		},

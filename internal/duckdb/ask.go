@@ -54,6 +54,9 @@ func (w *work) ask(ctx context.Context, q Question) (*Answer, error) {
 	if err := w.bindInputs(ctx, parsed); err != nil {
 		return nil, err
 	}
+	if err := w.bindRejects(ctx); err != nil {
+		return nil, err
+	}
 	if err := w.seal(ctx); err != nil {
 		return nil, err
 	}
@@ -75,6 +78,33 @@ func (w *work) ask(ctx context.Context, q Question) (*Answer, error) {
 	sql := "SELECT " + cols + " FROM (" + text.sql + ")"
 	return &Answer{Columns: text.columns, Rows: w.stream(ctx, sql, text.args), Close: w.end}, nil
 }
+
+// bindRejects makes a view TABLE_rejects beside every table that has rejects.
+func (w *work) bindRejects(ctx context.Context) error {
+	for name, uri := range w.job.Inputs {
+		if _, taken := w.job.Inputs[name+"_rejects"]; taken {
+			continue
+		}
+		d, err := w.Store.Read(ctx, w.Lookup, uri)
+		if err != nil {
+			return err
+		}
+		if len(d.Rejects) == 0 {
+			continue
+		}
+		m := *d.Manifest
+		m.Schema, m.Files = rejectColumns, m.Rejects
+		d.Manifest = &m
+		if err := w.bindSets(ctx, name+"_rejects", d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rejectColumns are the columns of kept rejects, as format.WriteRejects writes them.
+var rejectColumns = flow.Schema{{Name: "reason", Type: "string"}, {Name: "file", Type: "string", Nullable: true}, {Name: "line", Type: "bigint", Nullable: true},
+	{Name: "column", Type: "string", Nullable: true}, {Name: "text", Type: "string", Nullable: true}}
 
 // orDuckDB adds the way out that only a person at the prompt has.
 func orDuckDB(err error) error {

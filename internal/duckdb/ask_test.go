@@ -44,6 +44,15 @@ func TestAsk(t *testing.T) {
 	if _, err := ask("select * from read_text('/etc/passwd')", "duckdb"); flow.KindOf(err) != flow.Invalid {
 		t.Errorf("a foreign file: %v", err)
 	}
+	p.put("data/bad.csv", "a,b\n1,x\nq,y\n")
+	out = p.must(flow.DatasetJob{Slot: slotAt("bad", "20171106"), Extract: &flow.Extract{From: "data/bad.csv", Columns: flow.Schema{{Name: "a", Type: "int"}}, Rejects: flow.Limit{Mode: "keep"}}})
+	if len(out.Warnings) == 0 || !strings.Contains(out.Warnings[len(out.Warnings)-1], "1 rejected and kept with their reasons in table bad_rejects\n  data/bad.csv:3, column a: ") {
+		t.Errorf("warnings: %q", out.Warnings)
+	}
+	got, err = ask("select line, text from orders_rejects", "")
+	if want := "line bigint|text string\n{\"line\":3,\"text\":\"q,y\"}\n"; err != nil || got != want {
+		t.Errorf("rejects: got %q %v", got, err)
+	}
 	if left := names2(t, p, "tmp"); len(left) > 0 {
 		t.Errorf("left in the scratch folder: %v", left)
 	}

@@ -184,7 +184,10 @@ func (w *work) decode(ctx context.Context, path, show, packed, enc string) (stri
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
 		}
-		return "", &flow.Error{Op: "read " + show, Kind: flow.Invalid, Err: err, Hint: "The file is cut short or of another compression or encoding."}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			err = errors.New("it is cut short: its compressed data ends too early")
+		}
+		return "", &flow.Error{Op: "read " + show, Kind: flow.Invalid, Err: err, Hint: "Fetch the file anew, or say what it is with compression and dialect: { encoding: … }."}
 	}
 	return to, nil
 }
@@ -585,6 +588,38 @@ func (l *rejectLog) all(yield func(format.Reject) bool) {
 	}
 }
 
+// loggedRejects is how many rejects an attempt's log shows.
+const loggedRejects = 100
+
+// tellRejects says what was rejected and kept: some in the attempt's log, few as a warning.
+func (w *work) tellRejects() error {
+	n := 0
+	for r := range w.rejects.all {
+		if n++; n > loggedRejects {
+			fmt.Fprintf(w.req.Log, "and %d more are rejected\n", w.rejects.rows-loggedRejects) //nolint:errcheck // the log is best effort
+			break
+		}
+		fmt.Fprintf(w.req.Log, "rejected %s\n", r) //nolint:errcheck // the log is best effort
+	}
+	if w.rejects.err != nil {
+		return w.rejects.err
+	}
+	w.warnings = append(w.warnings, fmt.Sprintf("%d rejected and kept with their reasons in table %s_rejects%s", w.rejects.rows, w.job.Slot.Step, w.someRejects()))
+	return nil
+}
+
+// someRejects lists the first rejects, a line each.
+func (w *work) someRejects() string {
+	var b strings.Builder
+	for _, r := range w.rejects.first {
+		b.WriteString("\n  " + r.String())
+	}
+	if n := w.rejects.rows - int64(len(w.rejects.first)); n > 0 {
+		fmt.Fprintf(&b, "\n  and %d more", n)
+	}
+	return b.String()
+}
+
 // bear fails when there are more rejects than the step bears.
 func (w *work) bear(limit flow.Limit, read int64) error {
 	n := w.rejects.rows
@@ -599,18 +634,10 @@ func (w *work) bear(limit flow.Limit, read int64) error {
 	if !over {
 		return nil
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d of %d records do not fit", n, read)
-	for _, r := range w.rejects.first {
-		b.WriteString("\n  " + r.String())
-	}
-	if n > int64(len(w.rejects.first)) {
-		fmt.Fprintf(&b, "\n  and %d more", n-int64(len(w.rejects.first)))
-	}
 	op := "read"
 	if w.job.Extract != nil {
 		op = "read " + w.job.Extract.From
 	}
-	return &flow.Error{Op: op, Kind: flow.Rejected, Err: errors.New(b.String()),
+	return &flow.Error{Op: op, Kind: flow.Rejected, Err: fmt.Errorf("%d of %d records do not fit%s", n, read, w.someRejects()),
 		Hint: "Correct the data, declare another type in columns, or set rejects: keep or { max: … }."}
 }

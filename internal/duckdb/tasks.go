@@ -32,13 +32,13 @@ type TaskConfig struct {
 	allInGo bool // every csv by the Go reader: what tests compare with
 }
 
-// Tasks are the verbs extract, sql, load, publish and cleanup over files and datasets, by verb.
+// Tasks are the verbs extract, sql, values, load, publish and cleanup over files and datasets, by verb.
 func Tasks(c TaskConfig) map[string]flow.TaskFunc {
 	if c.PartBytes == 0 {
 		c.PartBytes = 256 << 20
 	}
 	set := c.dataset
-	return map[string]flow.TaskFunc{"extract": set, "sql": set, "load": c.load, "publish": c.publish, "cleanup": c.cleanup}
+	return map[string]flow.TaskFunc{"extract": set, "sql": set, "values": c.values, "load": c.load, "publish": c.publish, "cleanup": c.cleanup}
 }
 
 // arguments reads a request's arguments; numbers keep their digits.
@@ -318,6 +318,9 @@ func (w *work) finish(ctx context.Context, res *result) (flow.Output, error) {
 	}
 	if w.rejects.rows > 0 {
 		if m.Rejects, err = w.writeRejects(ctx); err != nil {
+			return flow.Output{}, err
+		}
+		if err := w.tellRejects(); err != nil {
 			return flow.Output{}, err
 		}
 	}

@@ -174,6 +174,9 @@ func Bind(schema flow.Schema, found []string, drift string) (places []int, added
 			added = append(added, n)
 		}
 	}
+	if len(missing) == len(schema) && len(schema) > 1 && len(found) > 1 {
+		return nil, nil, fmt.Errorf("none of the columns %s is there, but %s: is it another file, or one without a header (dialect: { header: false })?", list(missing), list(found))
+	}
 	if drift == "add" || drift == "discard" {
 		if len(missing) == len(schema) && len(schema) > 0 {
 			return nil, nil, fmt.Errorf("none of the columns %s is there, but %s", list(missing), list(found))

@@ -17,6 +17,7 @@ type SQL struct {
 	Values []*Template     // the places of Text in order
 	Duck   *Foreign        // DuckDB's own text, where the two must differ
 
+	src       *source
 	at        func(offset int) Pos // of a byte of Text
 	predicate bool                 // it is a condition, not a query
 }
@@ -27,6 +28,13 @@ type Foreign struct {
 	Text   string
 	File   string
 	Values []*Template
+}
+
+// Fault is a fault at a byte of Text.
+func (s *SQL) Fault(offset int, message, hint string) Fault {
+	f := Fault{Pos: s.at(offset), Message: message, Hint: hint}
+	f.Excerpt = s.src.line(f.Pos.Line)
+	return f
 }
 
 // Mentions tells whether a place of the query mentions one of the names.
@@ -85,7 +93,7 @@ func (s *SQL) spark(d *decoder, n *node) {
 	if !ok {
 		return
 	}
-	s.Text, s.at = text, at
+	s.Text, s.src, s.at = text, src, at
 	if src != d.src {
 		s.File = src.name
 	}

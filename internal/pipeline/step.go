@@ -95,6 +95,9 @@ func (pl *Pipeline) checkStep(d *decoder, p *Project, s *Step) {
 	pl.checkTiming(d, s)
 }
 
+// allModes are the modes of all kinds of load.
+var allModes = []string{"replace", "append", "swap", "upsert", "mirror"}
+
 func (pl *Pipeline) checkSQL(d *decoder, s *Step) {
 	names := pl.tableNames()
 	for _, t := range s.Tables() {
@@ -271,7 +274,7 @@ func (pl *Pipeline) checkLoad(d *decoder, p *Project, s *Step) {
 		}
 	}
 	if kind == "files" || kind == "a search connection" {
-		if !slices.Contains(modes, mode) {
+		if !slices.Contains(modes, mode) && slices.Contains(allModes, mode) { // an unknown word has its own fault
 			d.fault(l.Pos, "one of "+strings.Join(modes, ", "), "mode %q does not go with %s", mode, kind)
 		}
 		v, t := reflect.ValueOf(l).Elem(), reflect.TypeFor[Load]()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/pipeline"
+	"github.com/tidemill/tidemill/internal/sparksql"
 )
 
 // Options choose what is compiled.
@@ -23,6 +24,8 @@ type Options struct {
 	Vars       map[string]any   // the variables, resolved: the project's, the target's, the command's
 	Connectors []flow.Connector // to know which are built
 	Only       []string         // compile these steps alone; the input's steps give what they read
+	// Schema gives the columns of an extract as they were decided; nil knows none.
+	Schema func(pipeline, step string) ([]sparksql.Field, bool)
 }
 
 // Machine is a compiled pipeline.
@@ -68,6 +71,7 @@ func Compile(p *pipeline.Project, pl *pipeline.Pipeline, o Options) (*Machine, p
 	}
 	c := &compiler{project: p, pl: pl, target: o.Target, t: t, vars: o.Vars, options: o, texts: map[string]string{}}
 	c.refuseUnbuilt()
+	c.checkSQL()
 	if c.faults.Err() != nil {
 		c.faults.Sort()
 		return nil, c.faults

@@ -27,7 +27,7 @@ var shapes = map[string]string{
 	"fan_out":       `{ a: { sql: select 1 as x }, b: { sql: select * from a }, c: { sql: select * from a }, d: { sql: select * from a } }`,
 	"n":             `{ a: { sql: select 1 as x }, b: { sql: select 2 as x }, c: { sql: select * from a }, d: { sql: select * from a join b on a.x = b.x } }`,
 	"bipartite":     `{ a: { sql: select 1 as x }, b: { sql: select 2 as x }, c: { sql: select * from a join b on a.x = b.x }, d: { sql: select * from a join b on a.x = b.x } }`,
-	"nested":        `{ a: { sql: select 1 as x }, b: { sql: select * from a }, c: { sql: select * from a }, d: { sql: select * from c }, e: { sql: select * from c }, f: { sql: select * from d join e on d.x = e.x }, g: { sql: select * from b join f on b.x = f.x } }`,
+	"nested":        `{ a: { sql: select 1 as x }, b: { sql: select * from a }, c: { sql: select * from a }, d: { sql: select * from c }, e: { sql: select * from c }, f: { sql: select d.x from d join e on d.x = e.x }, g: { sql: select * from b join f on b.x = f.x } }`,
 	"after":         `{ a: { run: { argv: [a] } }, b: { run: { argv: [b] }, after: a }, c: { exists: data/x, after: [a, b] } }`,
 	"retry_timeout": `{ a: { run: { argv: [a] }, retry: { attempts: 5, delay: 2s, backoff: 3, max_delay: 1m, on: [States.ALL] }, timeout: 90s } }`,
 	"wait":          `{ a: { copy: { from: "data/{{ ds_nodash }}.csv", to: out/x/ }, wait: { for: 2h, every: 5m }, retry: { attempts: 2 } } }`,
@@ -172,5 +172,24 @@ func TestTextsTravelByHash(t *testing.T) {
 	other, _ := compile(t, "", `{ a: { sql: "select {{ ds }} as e" } }`, "local")
 	if other.Hash == m.Hash {
 		t.Error("another query gives the same hash")
+	}
+}
+
+// What DuckDB cannot be given is a fault before anything runs, with its place in the text.
+func TestChecksSQL(t *testing.T) {
+	t.Parallel()
+	_, faults := compile(t, "", `{ a: { sql: "select foo(1) as x, 2 as y" }, b: { sql: "select upper(x, y), z from c" }, c: { sql: "select x, 1 as y, {{ params.n }} + 1 as n from d" }, d: { sql: "select 'a' as x" }, e: { sql: "select nosuch(n) from c" }, f: { sql: { spark: "select foo(1)", duckdb: "select 1" } } }`, "local")
+	var got []string
+	for _, f := range faults {
+		got = append(got, f.Pos.String()+": "+f.Message)
+	}
+	want := []string{
+		"pipelines/p.yaml:2:28: function foo is not translated for DuckDB",
+		"pipelines/p.yaml:2:70: upper takes (string), found 2 arguments",
+		"pipelines/p.yaml:2:83: there is no column z",
+		"pipelines/p.yaml:2:209: function nosuch is not translated for DuckDB",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }
