@@ -442,8 +442,8 @@ func TestMetadataNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // read to its end
-	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", strings.TrimPrefix(link.URL, url), u)
+	defer conn.Close()                                                                                                  //nolint:errcheck // read to its end
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", strings.TrimPrefix(link.URL, url), u) //nolint:errcheck // the client tells
 	if _, err := raw.ReadFrom(conn); err != nil {
 		t.Fatal(err)
 	}
@@ -521,7 +521,7 @@ func TestNotBuilt(t *testing.T) {
 		}
 		return resp, body
 	}
-	resp, body := ask("application/x-amz-json-1.1", "ElasticMapReduce.ListClusters")
+	resp, body := ask("application/x-amz-json-1.1", "ElasticMapReduce.ListClusters") //nolint:bodyclose // ask closed it
 	var e struct {
 		Type    string `json:"__type"`
 		Message string `json:"message"`
@@ -529,7 +529,7 @@ func TestNotBuilt(t *testing.T) {
 	if err := json.Unmarshal(body, &e); err != nil || resp.StatusCode != http.StatusBadRequest || e.Type != "UnknownOperationException" || !strings.Contains(e.Message, "elasticmapreduce is not built") {
 		t.Errorf("%s %s, %v", resp.Status, body, err)
 	}
-	resp, body = ask("application/x-www-form-urlencoded", "AmazonSNS.ListTopics")
+	resp, body = ask("application/x-www-form-urlencoded", "AmazonSNS.ListTopics") //nolint:bodyclose // ask closed it
 	var x struct {
 		Error struct{ Code, Message string }
 	}

@@ -102,7 +102,7 @@ try:
 except s3.exceptions.NoSuchKey:
     pass
 assert s3.get_object(Bucket="orders", Key="k/0000", Range="bytes=0-0")["Body"].read() == b"x"
-role = boto3.client("sts").assume_role(RoleArn="arn:aws:iam::000000000000:role/etl", RoleSessionName="s")
+role = boto3.client("sts").assume_role(RoleArn="arn:aws:iam::000000000000:role/etl", RoleSessionName="session")
 c = role["Credentials"]
 again = boto3.client("s3", aws_access_key_id=c["AccessKeyId"], aws_secret_access_key=c["SecretAccessKey"], aws_session_token=c["SessionToken"])
 assert len(again.list_buckets()["Buckets"]) == 1

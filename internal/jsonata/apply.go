@@ -98,9 +98,9 @@ func called(err error, n *node, name string) error {
 	var e *Error
 	if errors.As(err, &e) {
 		if !e.at {
-			e.locate(n)
+			_ = e.locate(n) // it is e
 		}
-		e.token(name)
+		_ = e.token(name)
 	}
 	return err
 }

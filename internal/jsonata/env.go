@@ -141,7 +141,7 @@ func (e *Expr) Eval(in any, env Env) (any, error) {
 func (r *run) finish(err error) error {
 	var e *Error
 	if errors.As(err, &e) {
-		e.finish(r.text)
+		_ = e.finish(r.text) // it is e
 	}
 	return err
 }

@@ -294,8 +294,8 @@ func (r *run) descend(v any, out *Array, depth int) error {
 func located(err error, n *node) error {
 	var e *Error
 	if errors.As(err, &e) && !e.at {
-		e.locate(n)
-		e.token(n.text)
+		_ = e.locate(n) // it is e
+		_ = e.token(n.text)
 	}
 	return err
 }

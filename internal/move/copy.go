@@ -257,7 +257,7 @@ func (m *mover) copyFromWeb(ctx context.Context, r flow.Request, job flow.CopyJo
 		}
 		name = strings.TrimPrefix(name, ".") + path.Base(u.Path)
 	}
-	resp, err := m.fetch(ctx, http.MethodGet, job.From, 0, "")
+	resp, err := m.fetch(ctx, http.MethodGet, job.From, 0, "") //nolint:bodyclose // resumed closes it
 	if err != nil {
 		return nil, err
 	}

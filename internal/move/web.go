@@ -136,7 +136,7 @@ func (r *resumed) Read(p []byte) (int, error) {
 	if r.tries++; r.tries >= webTries || r.etag == "" || r.at == 0 || r.etag[0] == 'W' {
 		return n, &flow.Error{Op: "read " + r.uri, Kind: flow.Transient, Err: fmt.Errorf("it breaks off at byte %d: %w", r.at, err)}
 	}
-	resp, err := r.m.fetch(r.ctx, http.MethodGet, r.uri, r.at, r.etag)
+	resp, err := r.m.fetch(r.ctx, http.MethodGet, r.uri, r.at, r.etag) //nolint:bodyclose // Close closes it
 	if err != nil {
 		return n, err
 	}

@@ -138,7 +138,7 @@ func (d *decoder) connectionValue(g Entry[Any], k flow.Key, what string) {
 	}
 	refs, _ := SecretRefs(t.Raw)
 	if k.Secret && len(refs) == 0 && t.Raw != "" {
-		d.fault(t.Pos, fmt.Sprintf("write ${env:NAME}, ${file:PATH}, ${secretsmanager:ID} or ${ssm:NAME} and keep the value out of the file"), "%s is a secret and stands here as a value", k.Name)
+		d.fault(t.Pos, "write ${env:NAME}, ${file:PATH}, ${secretsmanager:ID} or ${ssm:NAME} and keep the value out of the file", "%s is a secret and stands here as a value", k.Name)
 		// The value must not be shown.
 		d.faults[len(d.faults)-1].Excerpt = ""
 	}

@@ -58,7 +58,6 @@ type interval struct {
 	whole    bool   // text alone
 	parts    []intervalPart
 	from, to string // INTERVAL '…' YEAR TO MONTH
-	negative bool
 }
 
 type column struct {
@@ -326,7 +325,6 @@ type tableRel struct {
 	name   []name
 	alias  relAlias
 	sample *sample
-	asOf   string // time travel as written
 }
 
 type queryRel struct {

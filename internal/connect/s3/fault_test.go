@@ -182,7 +182,7 @@ func TestThrottledIsRepeated(t *testing.T) {
 		}
 		w.Header().Set("Content-Type", "application/xml")
 		w.WriteHeader(http.StatusServiceUnavailable)
-		fmt.Fprint(w, `<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`)
+		fmt.Fprint(w, `<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`) //nolint:errcheck // the client tells
 		return true
 	}, nil)
 	if _, err := write(t, slow, "x", "1", flow.Condition{IfAbsent: true}); err != nil || calls.Load() != 3 {
@@ -192,7 +192,7 @@ func TestThrottledIsRepeated(t *testing.T) {
 		w.Header().Set("Content-Type", "application/xml")
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusServiceUnavailable)
-		fmt.Fprint(w, `<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`)
+		fmt.Fprint(w, `<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`) //nolint:errcheck // the client tells
 		return true
 	}, nil)
 	_, err := write(t, always, "x", "1", flow.Condition{})
