@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/flow"
@@ -27,7 +28,7 @@ type stepView struct {
 	name    string
 	bar     *mpb.Bar
 	begun   time.Time
-	last    flow.Progress
+	last    atomic.Pointer[flow.Progress] // read by the bars' goroutine, which must not wait for mu
 	attempt int
 	printed time.Time
 }
@@ -57,7 +58,7 @@ func (w *watcher) Event(run string, e machine.Event) {
 		v := w.view(e.Frame, state)
 		v.attempt++
 		v.begun = e.At
-		if !ours(state) {
+		if !ours(state) && (w.bars == nil || v.attempt > 1) { // a bar says the same
 			w.line("%s  %-24s started%s", e.At.Local().Format("15:04:05"), v.name, nth(v.attempt))
 		}
 	case "TaskSucceeded":
@@ -167,7 +168,7 @@ func (w *watcher) Progress(run string, c machine.Command, p flow.Progress) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	v := w.view(c.Frame, c.State)
-	v.last = p
+	v.last.Store(&p)
 	now := w.a.now()
 	if w.a.json {
 		if now.Sub(v.printed) > time.Second {
@@ -187,14 +188,11 @@ func (w *watcher) Progress(run string, c machine.Command, p flow.Progress) {
 		return
 	}
 	if v.bar == nil {
+		begun, now := v.begun, w.a.now
 		v.bar = w.bars.AddBar(1000,
 			mpb.BarRemoveOnComplete(),
 			mpb.PrependDecorators(decor.Name(fmt.Sprintf("  %-24s", v.name))),
-			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
-				w.mu.Lock()
-				defer w.mu.Unlock()
-				return describe(v.last, w.a.now().Sub(v.begun))
-			})))
+			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return describe(*v.last.Load(), now().Sub(begun)) })))
 	}
 	v.bar.SetCurrent(min(999, share(p)))
 }
