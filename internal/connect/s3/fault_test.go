@@ -150,12 +150,14 @@ func TestChecksumOfWhole(t *testing.T) {
 		if _, err := write(t, b, "x", string(pattern(n)), flow.Condition{}); err != nil {
 			t.Fatal(err)
 		}
-		told := false
+		var told atomic.Bool
 		flip := between(t, b, nil, func(resp *http.Response) error {
 			if resp.Request.Method != http.MethodGet {
 				return nil
 			}
-			told = told || resp.Header.Get("X-Amz-Checksum-Crc32") != ""
+			if resp.Header.Get("X-Amz-Checksum-Crc32") != "" {
+				told.Store(true)
+			}
 			body, err := io.ReadAll(resp.Body)
 			body[len(body)-1] ^= 1
 			resp.Body = io.NopCloser(bytes.NewReader(body))
@@ -165,8 +167,8 @@ func TestChecksumOfWhole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err = io.ReadAll(r); err == nil || !told {
-			t.Errorf("%d bytes of which one was changed were read without an error (checksum told: %v)", n, told)
+		if _, err = io.ReadAll(r); err == nil || !told.Load() {
+			t.Errorf("%d bytes of which one was changed were read without an error (checksum told: %v)", n, told.Load())
 		}
 		_ = r.Close() //nolint:errcheck // it failed
 	}
