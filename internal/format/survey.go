@@ -34,7 +34,8 @@ type Survey struct {
 	width int
 	cols  []surveyed
 	ends  []uint32 // of the fields of a stretch of lines: where their delimiters stand
-	odd   []int    // records of the stretch with a value that is not in a usual form
+	masks [stretch / 64]uint64
+	odd   []int // records of the stretch with a value that is not in a usual form
 	rows  [][]byte
 }
 
@@ -57,12 +58,18 @@ var errManyRejects = errors.New("more records do not fit than are worth two read
 type surveyed struct {
 	name    string
 	place   int
+	short   int                                     // whether up to eight digits are usual, and with a point
 	usual   func(full []byte, from, to uint32) bool // the forms that nearly every value has
 	alike   *regexp.Regexp                          // all forms that every reader reads alike; nil: none but the usual
 	put     appender
 	builder array.Builder
 	puts    int
 }
+
+const (
+	digitsOnly = 1 + iota
+	withPoint
+)
 
 // Forms that DuckDB and our reader read alike, proved by the suite of hostile files. What
 // else DuckDB takes (1.7 and 1_0 as integers, yes, epoch, 2017-11-06x) is ours to refuse.
@@ -109,13 +116,13 @@ func NewSurvey(csv CSV, width int, schema flow.Schema, places []int, zone *time.
 func (c *surveyed) forms(t Type, csv CSV) bool {
 	switch t.Kind {
 	case TinyInt, SmallInt, Int, BigInt:
-		c.usual, c.alike = usualInteger, integerForm
+		c.usual, c.alike, c.short = usualInteger, integerForm, digitsOnly
 	case Decimal:
-		c.usual, c.alike = usualNumber, decimalForm
+		c.usual, c.alike, c.short = usualNumber, decimalForm, withPoint
 	case Float:
-		c.usual, c.alike = usualNumber, floatForm
+		c.usual, c.alike, c.short = usualNumber, floatForm, withPoint
 	case Double:
-		c.usual, c.alike = usualNumber, doubleForm
+		c.usual, c.alike, c.short = usualNumber, doubleForm, withPoint
 	case Boolean:
 		c.usual = usualBoolean
 	case Date:
@@ -241,7 +248,7 @@ func (s *Survey) lines(sp *splitter, n int) error {
 	full := sp.buf[:cap(sp.buf)]
 	from, to := sp.at, sp.at+n
 	rows := bytes.Count(full[from:to], []byte{'\n'})
-	s.ends = fieldEnds(s.ends[:0], full, from, to, s.csv.Delimiter)
+	s.ends = fieldEnds(s.ends[:0], &s.masks, full, from, to, s.csv.Delimiter)
 	w := s.width
 	even := len(s.ends)-1 == rows*w
 	for r := 1; even && r <= rows; r++ {
@@ -252,16 +259,7 @@ func (s *Survey) lines(sp *splitter, n int) error {
 	}
 	s.odd = s.odd[:0]
 	for _, c := range s.cols {
-		last := c.place == w-1
-		for r, k := 0, c.place; r < rows; r, k = r+1, k+w {
-			from, to := s.ends[k]+1, s.ends[k+1]
-			if last && to > from && full[to-1] == '\r' {
-				to--
-			}
-			if to != from && !c.usual(full, from, to) {
-				s.odd = append(s.odd, r)
-			}
-		}
+		s.odd = c.column(s.odd, full, s.ends, rows, w)
 	}
 	s.Records += int64(rows)
 	if len(s.odd) > 0 {
@@ -271,6 +269,34 @@ func (s *Survey) lines(sp *splitter, n int) error {
 	}
 	sp.consumed(n, rows)
 	return nil
+}
+
+// column appends the numbers of the records whose value is not in the usual form. The tests
+// that settle nearly every value stand here once more: a call a value would cost more than
+// they do.
+func (c *surveyed) column(odd []int, full []byte, ends []uint32, rows, w int) []int {
+	last := c.place == w-1
+	for r, k := 0, c.place; r < rows; r, k = r+1, k+w {
+		from, to := ends[k]+1, ends[k+1]
+		if last && to > from && full[to-1] == '\r' {
+			to--
+		}
+		n := to - from
+		if n == 0 {
+			continue
+		}
+		if n <= 8 && c.short != 0 && int(from)+8 <= len(full) {
+			x := binary.LittleEndian.Uint64(full[from:]) & (^uint64(0) >> (64 - 8*n))
+			other := noDigits(x, n)
+			if other == 0 || c.short == withPoint && n > 1 && other&(other-1) == 0 && x>>(uint(bits.TrailingZeros64(other))-7)&0xff == '.' {
+				continue
+			}
+		}
+		if !c.usual(full, from, to) {
+			odd = append(odd, r)
+		}
+	}
+	return odd
 }
 
 // judgeOdd looks closely at the records of the stretch that are not in the usual form.
@@ -308,36 +334,53 @@ const (
 )
 
 // fieldEnds appends the places of delimiters and line feeds in full[from:to], and before
-// them the place before from, so that a field lies between two neighbours. It looks at
-// eight bytes at once.
-func fieldEnds(ends []uint32, full []byte, from, to int, delim byte) []uint32 {
+// them the place before from, so that a field lies between two neighbours.
+func fieldEnds(ends []uint32, masks *[stretch / 64]uint64, full []byte, from, to int, delim byte) []uint32 {
 	ends = append(ends, uint32(from-1))
+	for to-from >= 64 {
+		blocks := min((to-from)/64, len(masks))
+		delimMasks(&masks[0], &full[from], blocks, delim)
+		for _, mask := range masks[:blocks] {
+			at, n := len(ends), bits.OnesCount64(mask)
+			ends = slices.Grow(ends, 64)
+			out := ends[at : at+64]
+			// Eight at once, needed or not: how many there are is hard to foresee, and a
+			// branch that is taken wrongly costs more than all of them.
+			for k := 0; ; k += 8 {
+				for i := range 8 {
+					out[k+i] = uint32(from + bits.TrailingZeros64(mask))
+					mask &= mask - 1
+				}
+				if mask == 0 {
+					break
+				}
+			}
+			ends = ends[:at+n]
+			from += 64
+		}
+	}
+	for ; from < to; from++ {
+		if full[from] == delim || full[from] == '\n' {
+			ends = append(ends, uint32(from))
+		}
+	}
+	return ends
+}
+
+// portableMasks is delimMasks, eight bytes at once.
+func portableMasks(masks []uint64, b []byte, delim byte) {
 	d, l := ones*uint64(delim), ones*uint64('\n')
-	i := from
-	for ; i+64 <= to; i += 64 {
-		b := full[i : i+64 : i+64]
+	for i := range masks {
+		block := b[i*64 : i*64+64 : i*64+64]
 		var mask uint64
 		for j := 0; j < 64; j += 8 {
-			x := binary.LittleEndian.Uint64(b[j:])
+			x := binary.LittleEndian.Uint64(block[j:])
 			xd, xl := x^d, x^l
 			hit := ^((xd&lows + lows | xd) & (xl&lows + lows | xl)) & highs
 			mask |= hit >> 7 * 0x0102040810204080 >> 56 << j
 		}
-		n := bits.OnesCount64(mask)
-		at := len(ends)
-		ends = slices.Grow(ends, 64)[:at+n]
-		out := ends[at:]
-		for k := range out {
-			out[k] = uint32(i + bits.TrailingZeros64(mask))
-			mask &= mask - 1
-		}
+		masks[i] = mask
 	}
-	for ; i < to; i++ {
-		if full[i] == delim || full[i] == '\n' {
-			ends = append(ends, uint32(i))
-		}
-	}
-	return ends
 }
 
 // word is the up to eight bytes from a place on, zero behind them.

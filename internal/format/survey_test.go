@@ -114,9 +114,27 @@ func TestFieldEnds(t *testing.T) {
 				want = append(want, uint32(i))
 			}
 		}
-		if got := fieldEnds(nil, b, from, n, ','); fmt.Sprint(got) != fmt.Sprint(want) {
+		if got := fieldEnds(nil, new([stretch / 64]uint64), b, from, n, ','); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Fatalf("%q from %d: %v, want %v", b[:n], from, got, want)
 		}
+	}
+}
+
+func TestMasksAreAlike(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(4, 4))
+	b := make([]byte, 64*100)
+	for i := range b {
+		b[i] = byte(rnd.IntN(256))
+		if rnd.IntN(4) == 0 {
+			b[i] = ";\n"[rnd.IntN(2)]
+		}
+	}
+	var want, got [100]uint64
+	portableMasks(want[:], b, ';')
+	delimMasks(&got[0], &b[0], 100, ';')
+	if want != got {
+		t.Errorf("%x, want %x", got, want)
 	}
 }
 
