@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/pipeline"
+	"github.com/tidemill/tidemill/internal/runner"
 	"github.com/tidemill/tidemill/internal/sqlite"
 )
 
@@ -30,10 +31,28 @@ type app struct {
 	varFlags []string
 
 	project *pipeline.Project
-	journal *sqlite.Journal
+	open    func(ctx context.Context, file string) (journal, error)
+	journal journal
 
 	mu      sync.Mutex
 	secrets []string // the resolved values, which nothing prints
+}
+
+// journal is what commands do with the record of runs.
+type journal interface {
+	runner.Journal
+	Text(ctx context.Context, hash string) (string, error)
+	Backup(ctx context.Context, file string) error
+	Path() string
+	Close() error
+}
+
+func openSQLite(ctx context.Context, file string) (journal, error) {
+	j, err := sqlite.Open(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	return j, nil
 }
 
 // print writes a line to standard output.
@@ -296,7 +315,7 @@ func (a *app) stateDir() (string, error) {
 }
 
 // openJournal opens the journal of the project, once.
-func (a *app) openJournal(ctx context.Context) (*sqlite.Journal, error) {
+func (a *app) openJournal(ctx context.Context) (journal, error) {
 	if a.journal != nil {
 		return a.journal, nil
 	}
@@ -304,7 +323,7 @@ func (a *app) openJournal(ctx context.Context) (*sqlite.Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.journal, err = sqlite.Open(ctx, filepath.Join(dir, "journal.db"))
+	a.journal, err = a.open(ctx, filepath.Join(dir, "journal.db"))
 	return a.journal, err
 }
 

@@ -49,14 +49,17 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if code, handled := child(args, stdin); handled {
 		return code
 	}
-	ctx, stop := signals(stderr)
+	return (&app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, open: openSQLite}).main(args)
+}
+
+func (a *app) main(args []string) int {
+	ctx, stop := signals(a.stderr)
 	defer stop()
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now}
 	root := a.root()
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
 	command, err := root.ExecuteContextC(ctx)
 	if err != nil && isCobraUsage(err) {
 		err = &usageError{&flow.Error{Op: command.CommandPath(), Kind: flow.Invalid, Err: err, Hint: "usage: " + command.UseLine() + "; tidemill help" + strings.TrimPrefix(command.CommandPath(), "tidemill") + " shows examples"}}

@@ -17,11 +17,10 @@ import (
 	"github.com/tidemill/tidemill/internal/move"
 	"github.com/tidemill/tidemill/internal/pipeline"
 	"github.com/tidemill/tidemill/internal/runner"
-	"github.com/tidemill/tidemill/internal/sqlite"
 )
 
 // runner puts together what drives the runs of one target.
-func (a *app) runner(ctx context.Context, j *sqlite.Journal, t *pipeline.Target, w runner.Watcher) (*runner.Runner, func(), error) {
+func (a *app) runner(ctx context.Context, j journal, t *pipeline.Target, w runner.Watcher) (*runner.Runner, func(), error) {
 	dir, err := a.stateDir()
 	if err != nil {
 		return nil, nil, err

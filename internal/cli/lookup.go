@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -17,14 +16,13 @@ import (
 	"github.com/tidemill/tidemill/internal/dataset"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/pipeline"
-	"github.com/tidemill/tidemill/internal/sqlite"
 )
 
 // lookup resolves names at use, for one target. It is what tasks are given.
 type lookup struct {
 	a       *app
 	t       *pipeline.Target
-	journal *sqlite.Journal
+	journal journal
 
 	mu      sync.Mutex
 	buckets map[string]flow.Bucket
@@ -32,7 +30,7 @@ type lookup struct {
 	project *file.Bucket
 }
 
-func (a *app) lookup(t *pipeline.Target, j *sqlite.Journal) *lookup {
+func (a *app) lookup(t *pipeline.Target, j journal) *lookup {
 	return &lookup{a: a, t: t, journal: j, buckets: map[string]flow.Bucket{}, root: file.New("/"), project: file.New(a.project.Dir)}
 }
 
@@ -382,14 +380,4 @@ func (l *lookup) store(ctx context.Context) (dataset.Store, error) {
 		b, prefix = file.New(uri), ""
 	}
 	return dataset.Store{Bucket: b, Prefix: prefix, URI: uri}, nil
-}
-
-// loopback tells whether an endpoint is on this machine.
-func loopback(endpoint string) bool {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }

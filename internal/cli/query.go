@@ -21,7 +21,6 @@ import (
 	"github.com/tidemill/tidemill/internal/pipeline"
 	"github.com/tidemill/tidemill/internal/runner"
 	"github.com/tidemill/tidemill/internal/sparksql"
-	"github.com/tidemill/tidemill/internal/sqlite"
 )
 
 func (a *app) queryCommand() *cobra.Command {
@@ -107,7 +106,7 @@ func (a *app) queryError(text, dialect string, err error, tables map[string]stri
 }
 
 // chosenRun is the run that a command's argument names: a run's id, or a pipeline.
-func (a *app) chosenRun(ctx context.Context, name string, f runFlags) (*sqlite.Journal, runner.Run, *pipeline.Target, error) {
+func (a *app) chosenRun(ctx context.Context, name string, f runFlags) (journal, runner.Run, *pipeline.Target, error) {
 	none := runner.Run{}
 	if _, err := a.load(); err != nil {
 		return nil, none, nil, err
@@ -142,7 +141,7 @@ func (a *app) chosenRun(ctx context.Context, name string, f runFlags) (*sqlite.J
 }
 
 // tablesOf are the manifests of a run's steps, by table name.
-func (a *app) tablesOf(ctx context.Context, j *sqlite.Journal, run runner.Run) (map[string]string, error) {
+func (a *app) tablesOf(ctx context.Context, j journal, run runner.Run) (map[string]string, error) {
 	events, _, err := j.Events(ctx, run.ID)
 	if err != nil {
 		return nil, err

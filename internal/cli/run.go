@@ -19,7 +19,6 @@ import (
 	"github.com/tidemill/tidemill/internal/plan"
 	"github.com/tidemill/tidemill/internal/runner"
 	"github.com/tidemill/tidemill/internal/sched"
-	"github.com/tidemill/tidemill/internal/sqlite"
 )
 
 // runFlags are the flags of commands that name a run to be made.
@@ -314,7 +313,7 @@ func (a *app) run(ctx context.Context, name string, f runFlags) error {
 }
 
 // claim finds the run of a key that there is, or makes one. done tells that nothing is left to do.
-func (a *app) claim(ctx context.Context, j *sqlite.Journal, q *asked, f runFlags) (runner.Run, bool, error) {
+func (a *app) claim(ctx context.Context, j journal, q *asked, f runFlags) (runner.Run, bool, error) {
 	for range 100 {
 		runs, err := j.Find(ctx, runner.Query{Key: &q.key, Limit: 1})
 		if err != nil {
@@ -360,7 +359,7 @@ func (a *app) claim(ctx context.Context, j *sqlite.Journal, q *asked, f runFlags
 
 // carriedOut tells whether a run that failed was carried to its end by its machine, as one
 // is whose steps run_if another failed: a state Fail is all that could be gone on from.
-func (a *app) carriedOut(ctx context.Context, j *sqlite.Journal, run runner.Run) (bool, error) {
+func (a *app) carriedOut(ctx context.Context, j journal, run runner.Run) (bool, error) {
 	if run.Status != machine.Failed {
 		return false, nil
 	}
@@ -376,7 +375,7 @@ func (a *app) carriedOut(ctx context.Context, j *sqlite.Journal, run runner.Run)
 	return false, nil
 }
 
-func (a *app) create(ctx context.Context, j *sqlite.Journal, q *asked, n int) (runner.Run, bool, error) {
+func (a *app) create(ctx context.Context, j journal, q *asked, n int) (runner.Run, bool, error) {
 	id := q.id(n)
 	var steps map[string]any
 	if len(q.machine.Needs) > 0 || isOnly(q) {
@@ -395,7 +394,7 @@ func (a *app) create(ctx context.Context, j *sqlite.Journal, q *asked, n int) (r
 func isOnly(q *asked) bool { return len(q.machine.Steps) < len(q.pl.Steps) }
 
 // standing are the datasets that --only reads: the current ones of the same logical time.
-func (a *app) standing(ctx context.Context, j *sqlite.Journal, q *asked) (map[string]any, error) {
+func (a *app) standing(ctx context.Context, j journal, q *asked) (map[string]any, error) {
 	l := a.lookup(q.target, j)
 	store, err := l.store(ctx)
 	if err != nil {
@@ -467,7 +466,7 @@ func (a *app) dryRun(q *asked) error {
 }
 
 // drive goes on with a run until its end and shows it.
-func (a *app) drive(ctx context.Context, j *sqlite.Journal, run runner.Run, t *pipeline.Target) error {
+func (a *app) drive(ctx context.Context, j journal, run runner.Run, t *pipeline.Target) error {
 	w := a.watch()
 	r, closeTasks, err := a.runner(ctx, j, t, w)
 	if err != nil {
@@ -580,7 +579,7 @@ func (a *app) cancelCommand() *cobra.Command {
 }
 
 // findRun finds a run by its id, or by the beginning of one.
-func (a *app) findRun(ctx context.Context, id string) (*sqlite.Journal, runner.Run, error) {
+func (a *app) findRun(ctx context.Context, id string) (journal, runner.Run, error) {
 	if _, err := a.load(); err != nil {
 		return nil, runner.Run{}, err
 	}

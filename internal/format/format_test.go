@@ -78,19 +78,19 @@ func TestCSV(t *testing.T) {
 		{"BOM, CRLF, no last newline", "\xef\xbb\xbfa,b,c\r\n1,x,1.5\r\n2,\"y\r\nz\",2", std, []string{`{"a":1,"b":"x","c":1.5}`, `{"a":2,"b":"y\r\nz","c":2.0}`}, nil, ""},
 		{"quotes", "a,b,c\n1,\"x\"\"y,\",1\n2, \"k\" ,2\n3,m\"m,3\n", std, []string{`{"a":1,"b":"x\"y,","c":1.0}`, `{"a":2,"b":"k","c":2.0}`, `{"a":3,"b":"m\"m","c":3.0}`}, nil, ""},
 		{"misfits after an embedded newline", "a,b,c\n1,\"x\ny\",1\nz,\"k\nl\",q\n3,q,zz\n", std, []string{`{"a":1,"b":"x\ny","c":1.0}`},
-			[]string{`f.csv:4, column a: a: "z" is no bigint; c: "q" is no double | z,"k` + "\n" + `l",q`, `f.csv:6, column c: c: "zz" is no double | 3,q,zz`}, ""},
+			[]string{`f.csv:4, column a: "z" is no bigint; c: "q" is no double | z,"k` + "\n" + `l",q`, `f.csv:6, column c: "zz" is no double | 3,q,zz`}, ""},
 		{"ragged and blank", "a,b,c\n1,x\n2,y,2,9\n\n3,q,3\n", std, []string{`{"a":3,"b":"q","c":3.0}`},
 			[]string{"f.csv:2: 2 fields where 3 are expected | 1,x", "f.csv:3: 4 fields where 3 are expected | 2,y,2,9"}, ""},
 		{"text after a quote", "a,b,c\n1,\"x\"y,1\n2,y,2\n", std, []string{`{"a":2,"b":"y","c":2.0}`}, []string{`f.csv:2: text after a closing quote | 1,"x"y,1`}, ""},
 		{"unclosed quote", "a,b,c\n1,x,1\n2,\"y,2\n3,q,3\n", std, []string{}, nil, "line 3: a quote is opened and not closed before the end of the file"},
 		{"long record", "a,b,c\n1," + strings.Repeat("x", 1<<17) + ",1\n2,y,2\n", std, []string{`{"a":2,"b":"y","c":2.0}`}, nil, ""},
-		{"not UTF-8", "a,b,c\n1,caf\xe9,1\n", std, nil, []string{"f.csv:2, column b: b: not valid UTF-8 | 1,caf\uFFFD,1"}, ""},
+		{"not UTF-8", "a,b,c\n1,caf\xe9,1\n", std, nil, []string{"f.csv:2, column b: not valid UTF-8 | 1,caf\uFFFD,1"}, ""},
 		{"nulls, comment, skip", "junk \"\n#c\na,b,c\nNA,#x,NULL\n#1,2,3\n", CSV{Delimiter: ',', Quote: '"', Escape: '"', Header: true, Skip: 1, Comment: '#', Nulls: []string{"NA", "NULL"}}, []string{`{"a":null,"b":"#x","c":null}`}, nil, ""},
 		{"backslash", "1;'x\\'y;';1\n", CSV{Delimiter: ';', Quote: '\'', Escape: '\\'}, []string{`{"a":1,"b":"x'y;","c":1.0}`}, nil, ""},
 		{"bare CR", "a,b,c\r1,x,1\r2,y,2\r", CSV{Delimiter: ',', Quote: '"', Escape: '"', Header: true, CR: true}, []string{`{"a":1,"b":"x","c":1.0}`, `{"a":2,"b":"y","c":2.0}`}, nil, ""},
 		{"integers are whole", "a,b,c\n1.7,x,1\n1_0,x,1\n0x1,x,1\n 7 ,x,1\n+8,x,1e1\n9223372036854775808,x,1\n", std, []string{`{"a":7,"b":"x","c":1.0}`, `{"a":8,"b":"x","c":10.0}`}, []string{
-			`f.csv:2, column a: a: "1.7" is no bigint | 1.7,x,1`, `f.csv:3, column a: a: "1_0" is no bigint | 1_0,x,1`, `f.csv:4, column a: a: "0x1" is no bigint | 0x1,x,1`,
-			`f.csv:7, column a: a: "9223372036854775808" is no bigint | 9223372036854775808,x,1`}, ""},
+			`f.csv:2, column a: "1.7" is no bigint | 1.7,x,1`, `f.csv:3, column a: "1_0" is no bigint | 1_0,x,1`, `f.csv:4, column a: "0x1" is no bigint | 0x1,x,1`,
+			`f.csv:7, column a: "9223372036854775808" is no bigint | 9223372036854775808,x,1`}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -259,8 +259,8 @@ func TestHostileJSON(t *testing.T) {
 	if d := cmp.Diff([]string{`{"a":1,"m":{"k":1.0},"s":null}`, `{"a":null,"m":null,"s":{"x":null}}`}, rows); d != "" {
 		t.Errorf("rows (-want +got):\n%s", d)
 	}
-	want := []string{`f.json:3: not valid JSON | not json`, `f.json:4, column a: a: "1.5" is no bigint; s.x: "\"y\"" is no int | {"a":1.5,"s":{"x":"y"}}`,
-		`f.json:5: the record is no JSON object | [1]`, `f.json:6, column a: a: "\"1\"" is no bigint | {"a":"1"}`, `f.json:7: not valid JSON | {"a":1,"a":2}`}
+	want := []string{`f.json:3: not valid JSON | not json`, `f.json:4, column a: "1.5" is no bigint; s.x: "\"y\"" is no int | {"a":1.5,"s":{"x":"y"}}`,
+		`f.json:5: the record is no JSON object | [1]`, `f.json:6, column a: "\"1\"" is no bigint | {"a":"1"}`, `f.json:7: not valid JSON | {"a":1,"a":2}`}
 	if d := cmp.Diff(want, rejects); d != "" {
 		t.Errorf("rejects (-want +got):\n%s", d)
 	}

@@ -31,10 +31,12 @@ func (r Reject) String() string {
 	if r.Line > 0 {
 		at = fmt.Sprintf("%s:%d", r.File, r.Line)
 	}
+	reason := r.Reason
 	if r.Column != "" {
 		at += ", column " + r.Column
+		reason = strings.TrimPrefix(reason, r.Column+": ")
 	}
-	return at + ": " + r.Reason
+	return at + ": " + reason
 }
 
 // Stats counts what a reader did: Read = Written + Rejected once it is done.

@@ -1,0 +1,25 @@
+//go:build soak
+
+package cli
+
+import (
+	"testing"
+)
+
+// TestSoakKills kills a run before and after every call of its journal, and at random
+// instants besides.
+func TestSoakKills(t *testing.T) {
+	t.Parallel()
+	kills(t, 200)
+}
+
+// TestSoakLongLine gives the example a line of a gigabyte.
+func TestSoakLongLine(t *testing.T) {
+	for _, h := range hostileDays(t, 1<<30) {
+		if h.name == "a long line" {
+			h.try(t)
+			return
+		}
+	}
+	t.Fatal("there is no such day")
+}
