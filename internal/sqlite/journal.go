@@ -103,28 +103,37 @@ func (j *Journal) writer(conn *sql.Conn) {
 	}
 }
 
-// keep does a batch in one transaction. A change that is refused (ErrStale) undoes itself
-// alone; a fault of the file undoes all.
+// keep does a batch in one transaction. Where a change of it is refused (ErrStale), each is
+// done again in a transaction of its own, so that the refused one undoes itself alone; that
+// is rare, and a savepoint a change would cost every batch. A fault of the file undoes the
+// transaction.
 func (x *tx) keep(batch []*job) error {
+	err := x.keepTogether(batch)
+	if !errors.Is(err, errRefused) {
+		return err
+	}
+	for _, b := range batch {
+		if err := x.keepTogether([]*job{b}); err != nil && !errors.Is(err, errRefused) {
+			b.err = err // and those before it have lasted
+		}
+	}
+	return nil
+}
+
+var errRefused = errors.New("a change of the batch is refused")
+
+func (x *tx) keepTogether(batch []*job) error {
 	if _, err := x.exec("begin immediate"); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	for _, b := range batch {
-		if _, err := x.exec("savepoint job"); err != nil {
-			return x.undo(err)
-		}
 		b.err = b.do(x)
 		var fault sqlite3.Error
 		if errors.As(b.err, &fault) {
 			return x.undo(b.err)
 		}
 		if b.err != nil {
-			if _, err := x.exec("rollback to job"); err != nil {
-				return x.undo(err)
-			}
-		}
-		if _, err := x.exec("release job"); err != nil {
-			return x.undo(err)
+			return x.undo(errRefused)
 		}
 	}
 	if _, err := x.exec("commit"); err != nil {
@@ -263,6 +272,18 @@ func (j *Journal) Lease(ctx context.Context, run, owner string, now, until time.
 	return fence, err
 }
 
+// eventsAtOnce is how many events one statement inserts at most: most decisions have fewer,
+// and a statement costs more than a row.
+const eventsAtOnce = 8
+
+// insertEvents are the statements that insert so many events.
+var insertEvents = func() (all [eventsAtOnce + 1]string) {
+	for n := 1; n <= eventsAtOnce; n++ {
+		all[n] = "insert into events (run, n, id, previous, at, type, frame, next, details) values " + strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?, ?, ?, ?), ", n), ", ")
+	}
+	return all
+}()
+
 // Commit keeps a decision; see runner.Journal.
 func (j *Journal) Commit(ctx context.Context, run string, f runner.Fence, n int, d runner.Decision) error {
 	type row struct {
@@ -297,9 +318,13 @@ func (j *Journal) Commit(ctx context.Context, run string, f runner.Fence, n int,
 		if k, err := res.RowsAffected(); err != nil || k == 0 {
 			return errors.Join(err, runner.ErrStale)
 		}
-		for i, e := range d.Events {
-			_, err := x.exec("insert into events (run, n, id, previous, at, type, frame, next, details) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-				run, n+i, e.ID, e.Previous, rows[i].at, e.Type, e.Frame, e.Next, rows[i].details)
+		for i := 0; i < len(d.Events); i += eventsAtOnce {
+			chunk := d.Events[i:min(i+eventsAtOnce, len(d.Events))]
+			args := make([]any, 0, 9*len(chunk))
+			for k, e := range chunk {
+				args = append(args, run, n+i+k, e.ID, e.Previous, rows[i+k].at, e.Type, e.Frame, e.Next, rows[i+k].details)
+			}
+			_, err := x.exec(insertEvents[len(chunk)], args...)
 			var c sqlite3.Error
 			if errors.As(err, &c) && c.Code == sqlite3.ErrConstraint {
 				return runner.ErrStale
