@@ -45,6 +45,7 @@ generate: build ## print the pages and schemas that the binary describes
 	bin/tidemill schema --reference > docs/format.md
 	bin/tidemill schema > docs/pipeline.schema.json
 	bin/tidemill schema --project > docs/tidemill.schema.json
+	bin/tidemill schema --sql > docs/manual/sql-constructs.md
 
 lint: $(CACHE)/bin/golangci-lint
 	$(CACHE)/bin/golangci-lint run --build-tags $(TAGS) ./...
@@ -55,7 +56,8 @@ $(CACHE)/bin/golangci-lint:
 check: build lint ## format, vet, lint, generated files
 	@test -z "$$(gofmt -l cmd internal)" || { gofmt -l cmd internal; echo "gofmt: run make fmt"; exit 1; }
 	$(GO) vet -tags $(TAGS) ./...
-	@bin/tidemill schema --reference | diff -u docs/format.md - && bin/tidemill schema | diff -u docs/pipeline.schema.json - && bin/tidemill schema --project | diff -u docs/tidemill.schema.json - || { echo "generated files differ: run make generate"; exit 1; }
+	@d=$$(mktemp -d) && cp docs/format.md docs/*.json docs/manual/sql-constructs.md $$d && $(MAKE) --no-print-directory generate >/dev/null && \
+	for f in format.md pipeline.schema.json tidemill.schema.json manual/sql-constructs.md; do diff -u $$d/$$(basename $$f) docs/$$f || { echo "docs/$$f differs from what the binary prints: commit it"; exit 1; }; done
 
 clean: ## remove what was built
 	rm -rf bin
