@@ -133,6 +133,16 @@ func sizes(t *testing.T, b flow.Bucket) {
 			t.Fatalf("%d bytes: %+v, %v", n, o, err)
 		}
 		same(t, read(t, b, name, 0, -1), data)
+		if w, err = b.Create(t.Context(), name, flow.Condition{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(w, struct{ io.Reader }{bytes.NewReader(data)}); err != nil {
+			t.Fatal(err)
+		}
+		if o, err = w.Commit(); err != nil || o.Size != int64(n) {
+			t.Fatalf("%d bytes by io.Copy: %+v, %v", n, o, err)
+		}
+		same(t, read(t, b, name, 0, -1), data)
 	}
 }
 

@@ -222,7 +222,7 @@ func (c *copying) stream(ctx context.Context, body io.ReadCloser, name string, s
 	if err != nil {
 		return 0, err
 	}
-	n, err := io.CopyBuffer(writerOnly{w}, &counted{body, c, name}, make([]byte, 256<<10))
+	n, err := io.CopyBuffer(w, &counted{body, c, name}, make([]byte, 256<<10))
 	if err == nil && size >= 0 && n != size {
 		err = &flow.Error{Op: "copy to " + name, Kind: flow.Conflict, Err: fmt.Errorf("the source had %d bytes and %d were read: it changed meanwhile", size, n)}
 	}
@@ -232,9 +232,6 @@ func (c *copying) stream(ctx context.Context, body io.ReadCloser, name string, s
 	_, err = w.Commit()
 	return n, err
 }
-
-// writerOnly hides what would make io.CopyBuffer ignore its buffer.
-type writerOnly struct{ io.Writer }
 
 type counted struct {
 	io.Reader

@@ -120,7 +120,7 @@ func BenchmarkTransfer(b *testing.B) {
 			if err != nil {
 				return err
 			}
-			if _, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{f}, make([]byte, 1<<20)); err != nil {
+			if _, err := io.Copy(w, struct{ io.Reader }{f}); err != nil {
 				return err
 			}
 			_, err = w.Commit()

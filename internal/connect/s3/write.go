@@ -87,26 +87,66 @@ func (w *writer) Write(p []byte) (int, error) {
 	}
 	n := 0
 	for n < len(p) {
-		if err := w.failed(); err != nil {
+		room, err := w.room()
+		if err != nil {
 			return n, err
 		}
-		if w.buf == nil {
-			w.buf = w.buffer()
-		}
-		k := copy((*w.buf)[w.fill:], p[n:])
+		k := copy(room, p[n:])
 		n += k
-		w.fill += k
-		w.size += int64(k)
-		switch full := w.fill == len(*w.buf); {
-		case full && int64(w.fill) < w.b.part:
-			w.grow()
-		case full:
-			if err := w.flush(); err != nil {
-				return n, err
-			}
+		if err := w.filled(k); err != nil {
+			return n, err
 		}
 	}
 	return n, nil
+}
+
+// ReadFrom is Write without a copy between: io.Copy uses it.
+func (w *writer) ReadFrom(r io.Reader) (int64, error) {
+	if w.done {
+		return 0, &flow.Error{Op: "write " + w.b.uri(w.name), Kind: flow.Invalid, Err: errors.New("already finished")}
+	}
+	n := int64(0)
+	for {
+		room, err := w.room()
+		if err != nil {
+			return n, err
+		}
+		k, end := r.Read(room)
+		n += int64(k)
+		if err := w.filled(k); err != nil {
+			return n, err
+		}
+		if errors.Is(end, io.EOF) {
+			return n, nil
+		}
+		if end != nil {
+			return n, end
+		}
+	}
+}
+
+// room is where the next bytes go.
+func (w *writer) room() ([]byte, error) {
+	if err := w.failed(); err != nil {
+		return nil, err
+	}
+	if w.buf == nil {
+		w.buf = w.buffer()
+	}
+	return (*w.buf)[w.fill:], nil
+}
+
+// filled takes n bytes that were put there.
+func (w *writer) filled(n int) error {
+	w.fill += n
+	w.size += int64(n)
+	switch full := w.fill == len(*w.buf); {
+	case full && int64(w.fill) < w.b.part:
+		w.grow()
+	case full:
+		return w.flush()
+	}
+	return nil
 }
 
 // buffer returns room for the next part; for the first, for what may be a small object.
