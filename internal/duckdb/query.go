@@ -20,7 +20,6 @@ type query struct {
 	text   string
 	values []any
 	spark  *sparksql.Query // nil: the text is DuckDB's own
-	name   string
 }
 
 // text fetches the SQL of the job; nil where there is none.
