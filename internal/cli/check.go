@@ -237,6 +237,7 @@ func (a *app) preview(name, from string, n int) error {
 		}
 		at = d.In(s.Location()).Add(-time.Second)
 	}
+	began := at
 	t := table{head: []string{"fires", "utc", "ds", "data interval"}}
 	for range n {
 		f, ok := s.Next(at)
@@ -259,7 +260,7 @@ func (a *app) preview(name, from string, n int) error {
 		return nil
 	}
 	t.write(a.stdout)
-	for _, x := range s.Troubles(at) {
+	for _, x := range s.Troubles(began) {
 		a.say("note: %s", x)
 	}
 	return nil

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ import (
 )
 
 // runner puts together what drives the runs of one target.
-func (a *app) runner(ctx context.Context, j journal, t *pipeline.Target, w runner.Watcher) (*runner.Runner, func(), error) {
+func (a *app) runner(ctx context.Context, j journal, run runner.Run, t *pipeline.Target, w runner.Watcher) (*runner.Runner, func(), error) {
 	dir, err := a.stateDir()
 	if err != nil {
 		return nil, nil, err
@@ -40,20 +41,81 @@ func (a *app) runner(ctx context.Context, j journal, t *pipeline.Target, w runne
 	a.sweep(scratch)
 	temp := filepath.Join(scratch, a.owner())
 	add(duckdb.Tasks(duckdb.TaskConfig{Lookup: l, Store: store, Session: session(t), Temp: temp}))
-	add(move.Tasks(move.Config{Lookup: l, Dir: a.project.Dir}))
+	a.learnSecrets(t)
+	add(move.Tasks(move.Config{Lookup: l, Dir: a.project.Dir, Resolve: a.resolve}))
+	concurrency := 0
+	if pl, ok := a.project.Pipeline(run.Key.Pipeline); ok {
+		concurrency = pl.Concurrency
+	}
 	r := runner.New(runner.Config{
 		Journal: j,
 		Work: func(resource string) (runner.Work, bool) {
 			do, ok := tasks[resource]
-			return runner.Work{Func: do}, ok
+			return runner.Work{Func: a.withoutSecrets(do)}, ok
 		},
 		Owner: a.owner(), Alive: a.alive, Now: a.now,
 		Log:     slog.New(slog.NewTextHandler(&lineWriter{a}, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Attempt: a.attemptLog(dir), Watch: w, Limits: t.Limits == "aws", Region: orElse(t.Region, "us-east-1"),
+		Attempt: a.attemptLog(dir), Watch: w, Concurrency: concurrency, Limits: t.Limits == "aws", Region: orElse(t.Region, "us-east-1"),
 	})
 	return r, func() {
 		os.RemoveAll(temp) //nolint:errcheck // a later process sweeps it
 	}, nil
+}
+
+// withoutSecrets keeps the secrets that a task meets out of what is stored of it.
+func (a *app) withoutSecrets(do flow.TaskFunc) flow.TaskFunc {
+	return func(ctx context.Context, r flow.Request) (json.RawMessage, error) {
+		out, err := do(ctx, r)
+		if err != nil {
+			if text := a.redact(err.Error()); text != err.Error() {
+				err = &redactedError{err, text}
+			}
+			return nil, err
+		}
+		if text := a.redact(string(out)); text != string(out) {
+			if !json.Valid([]byte(text)) { // it stood outside a string
+				text = `"(secret)"`
+			}
+			out = json.RawMessage(text)
+		}
+		return out, nil
+	}
+}
+
+type redactedError struct {
+	err  error
+	text string
+}
+
+func (e *redactedError) Error() string { return e.text }
+func (e *redactedError) Unwrap() error { return e.err }
+
+// learnSecrets reads what the project's and the target's connections refer to, whether the
+// run uses it or not: a program of the run may print what it finds in its environment. A
+// reference that cannot be read is reported by who needs it.
+func (a *app) learnSecrets(t *pipeline.Target) {
+	for _, m := range []pipeline.Map[pipeline.Connection]{a.project.Connections, t.Connections} {
+		for _, e := range m {
+			a.learn(e.Value.Keys)
+		}
+	}
+}
+
+func (a *app) learn(m pipeline.Map[pipeline.Any]) {
+	for _, e := range m {
+		if sub, ok := e.Value.Value.(pipeline.Map[pipeline.Any]); ok {
+			a.learn(sub)
+			continue
+		}
+		if text, ok := e.Value.Constant(); ok {
+			refs, _ := pipeline.SecretRefs(fmt.Sprint(text))
+			for _, r := range refs {
+				if v, err := readSecret(r); err == nil {
+					a.addSecret(v)
+				}
+			}
+		}
+	}
 }
 
 // lineWriter sends log lines to standard error, without secrets.

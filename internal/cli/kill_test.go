@@ -97,7 +97,7 @@ func kills(t *testing.T, n int) {
 	for _, at := range when {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
-			tryKill(t, at, r.IntN)
+			tryKill(t, at)
 		})
 	}
 }
@@ -112,13 +112,11 @@ func TestKills(t *testing.T) {
 	kills(t, n)
 }
 
-func tryKill(t *testing.T, at string, _ func(int) int) {
+func tryKill(t *testing.T, at string) {
 	dir := killProject(t)
 	before := dayBefore(t, dir)
 	var env []string
-	if !strings.Contains(at, ":") {
-		env = nil
-	} else {
+	if strings.Contains(at, ":") {
 		env = []string{killAt + "=" + at}
 	}
 	c := process(t, dir, env, "run", "p", "--date", "2017-11-06")
@@ -332,4 +330,55 @@ func TestDiskFull(t *testing.T) {
 	if d := cmp.Diff(before, dayBefore(t, dir)); d != "" {
 		t.Errorf("the day before has changed (-before +after):\n%s", d)
 	}
+}
+
+// TestCancel ends a run from another process: who drives it finds out, nothing is published,
+// and who wants it after all can go on with it.
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	dir := killProject(t)
+	write(t, dir, map[string]string{"pipelines/p.yaml": strings.Replace(killed, "echo before >> notes", "echo before >> notes; touch here; until test -e go; do sleep 0.05; done", 1)})
+	if err := os.WriteFile(filepath.Join(dir, "notes"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := process(t, dir, nil, "run", "p", "--date", "2017-11-06")
+	said := make(chan string, 1)
+	go func() {
+		out, err := c.CombinedOutput()
+		said <- fmt.Sprintf("exit %d\n%s", exitOf(err), out)
+	}()
+	run := ""
+	for end := time.Now().Add(time.Minute); ; {
+		if _, err := os.Stat(filepath.Join(dir, "here")); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the run does not begin")
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	out := mustRun(t, dir, "runs", "p", "--limit", "1")
+	if run = strings.Fields(strings.Split(out, "\n")[2])[0]; !strings.Contains(out, " running ") {
+		t.Errorf("runs:\n%s", out)
+	}
+	if code, _, errs := tidemill(t, dir, "run", "p", "--date", "2017-11-06"); code != 1 || !strings.Contains(errs, run+" is at work: process ") {
+		t.Errorf("a second one: exit %d\n%s", code, errs)
+	}
+	before := tree(t, filepath.Join(dir, "lake"))
+	if code, _, errs := tidemill(t, dir, "cancel", run); code != 0 || !strings.Contains(errs, "run "+run+" is cancelled") {
+		t.Errorf("cancel: exit %d\n%s", code, errs)
+	}
+	write(t, dir, map[string]string{"go": ""})
+	if s := <-said; !strings.HasPrefix(s, "exit 1\n") || !strings.Contains(s, "was taken over or cancelled by another process") {
+		t.Errorf("who drove it: %s", s)
+	}
+	if out := mustRun(t, dir, "runs", "p", "--limit", "1"); !strings.Contains(out, " aborted ") {
+		t.Errorf("runs:\n%s", out)
+	}
+	if d := cmp.Diff(before, tree(t, filepath.Join(dir, "lake"))); d != "" {
+		t.Errorf("the lake has changed (-before +after):\n%s", d)
+	}
+	mustRun(t, dir, "resume", run)
+	wholeDay(t, dir)
+	notTwice(t, dir)
 }

@@ -91,16 +91,16 @@ func (a *app) ask(name string, f runFlags) (*asked, error) {
 	if err := q.paramsOf(vars, f.params); err != nil {
 		return nil, err
 	}
+	for _, s := range f.only {
+		if _, ok := pl.Nodes[s]; !ok {
+			return nil, &usageError{&flow.Error{Kind: flow.NotFound, Err: fmt.Errorf("--only %s: the pipeline has no such step", s), Hint: "there are: " + strings.Join(pl.Steps.Keys(), ", ")}}
+		}
+	}
 	o := a.options(q.name, vars)
 	o.Only = f.only
 	m, faults := plan.Compile(a.project, pl, o)
 	if m == nil {
 		return nil, faults
-	}
-	for _, s := range f.only {
-		if _, ok := pl.Nodes[s]; !ok {
-			return nil, &usageError{&flow.Error{Kind: flow.NotFound, Err: fmt.Errorf("--only %s: the pipeline has no such step", s), Hint: "there are: " + strings.Join(pl.Steps.Keys(), ", ")}}
-		}
 	}
 	q.machine = m
 	q.key = runner.Key{Pipeline: pl.Name.Value, Time: q.fire.Time, Target: q.name, Params: paramsHash(pl, q.params)}
@@ -468,7 +468,7 @@ func (a *app) dryRun(q *asked) error {
 // drive goes on with a run until its end and shows it.
 func (a *app) drive(ctx context.Context, j journal, run runner.Run, t *pipeline.Target) error {
 	w := a.watch()
-	r, closeTasks, err := a.runner(ctx, j, t, w)
+	r, closeTasks, err := a.runner(ctx, j, run, t, w)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sort"
@@ -162,7 +163,8 @@ func (a *app) attempts(run, step string) error {
 	if err != nil {
 		return err
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "runs", run, "*", "*.log"))
+	dir = filepath.Join(dir, "runs", run)
+	files, err := fs.Glob(os.DirFS(dir), "*/*.log")
 	if err != nil {
 		return err
 	}
@@ -179,6 +181,7 @@ func (a *app) attempts(run, step string) error {
 		if step != "" && name != step && !strings.HasPrefix(name, step+".") {
 			continue
 		}
+		f = filepath.Join(dir, f)
 		if info, err := os.Stat(f); err != nil || info.Size() == 0 {
 			continue
 		}

@@ -14,9 +14,11 @@ import (
 // Config is what the tasks are given.
 type Config struct {
 	Lookup flow.Lookup
-	Dir    string        // the project's folder: run starts in it
-	Client *http.Client  // for https:// sources; nil: one with sensible limits
-	Grace  time.Duration // between asking a program of run to end and killing it; 0: ten seconds
+	Dir    string // the project's folder: run starts in it
+	// Resolve puts the values of ${…} into the environment of a run; nil leaves them.
+	Resolve func(text string) (string, error)
+	Client  *http.Client  // for https:// sources; nil: one with sensible limits
+	Grace   time.Duration // between asking a program of run to end and killing it; 0: ten seconds
 }
 
 // grace is how long a program may take to end by itself.

@@ -43,6 +43,15 @@ func (m *mover) run(ctx context.Context, r flow.Request) (json.RawMessage, error
 	if strings.ContainsRune(job.Argv[0], filepath.Separator) && !filepath.IsAbs(job.Argv[0]) {
 		cmd.Path, cmd.Err = filepath.Join(cmd.Dir, job.Argv[0]), nil
 	}
+	if m.Resolve != nil {
+		for k, v := range job.Env {
+			text, err := m.Resolve(v)
+			if err != nil {
+				return nil, &flow.Error{Op: op, Kind: flow.KindOf(err), Hint: flow.HintOf(err), Err: fmt.Errorf("env %s: %w", k, err)}
+			}
+			job.Env[k] = text
+		}
+	}
 	cmd.Env = environment(os.Environ(), job.Env)
 	group(cmd)
 	log := &sharedLog{w: r.Log}

@@ -45,7 +45,7 @@ func Read(o Options) (*Project, Faults) {
 	p.inherit(d)
 	p.check(d)
 	faults = append(faults, d.faults...)
-	names, err := filepath.Glob(filepath.Join(o.Dir, "pipelines", "*.y*ml"))
+	names, err := fs.Glob(os.DirFS(o.Dir), "pipelines/*.y*ml") // the project's folder may have any name
 	if err == nil {
 		sort.Strings(names)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,7 +44,7 @@ func Open(ctx context.Context, file string) (*Journal, error) {
 	if err := refuseNetwork(filepath.Dir(file)); err != nil {
 		return nil, err
 	}
-	write, err := sql.Open("sqlite3", "file:"+file+"?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=30000&_foreign_keys=on&_txlock=immediate")
+	write, err := sql.Open("sqlite3", dsn(file, "_journal_mode=WAL&_synchronous=FULL&_busy_timeout=30000&_foreign_keys=on&_txlock=immediate"))
 	if err != nil {
 		return nil, fmt.Errorf("open journal %s: %w", file, err)
 	}
@@ -52,7 +53,7 @@ func Open(ctx context.Context, file string) (*Journal, error) {
 	if err := j.migrate(ctx); err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	if j.read, err = sql.Open("sqlite3", "file:"+file+"?mode=ro&_busy_timeout=30000&_query_only=on"); err != nil {
+	if j.read, err = sql.Open("sqlite3", dsn(file, "mode=ro&_busy_timeout=30000&_query_only=on")); err != nil {
 		return nil, errors.Join(fmt.Errorf("open journal %s: %w", file, err), write.Close())
 	}
 	j.read.SetMaxOpenConns(4)
@@ -62,6 +63,11 @@ func Open(ctx context.Context, file string) (*Journal, error) {
 	}
 	go j.writer(conn)
 	return j, nil
+}
+
+// dsn names a file to SQLite, whatever characters its path has.
+func dsn(file, options string) string {
+	return "file:" + (&url.URL{Path: file}).EscapedPath() + "?" + options
 }
 
 // Close ends the writer and closes the file.
@@ -465,7 +471,7 @@ func (j *Journal) Backup(ctx context.Context, to string) error {
 		return fmt.Errorf("copy journal: %s is there already", to)
 	}
 	// The readers' connections refuse to write, and the writer's is busy: a third one.
-	db, err := sql.Open("sqlite3", "file:"+j.file+"?_busy_timeout=30000")
+	db, err := sql.Open("sqlite3", dsn(j.file, "_busy_timeout=30000"))
 	if err != nil {
 		return fmt.Errorf("copy journal to %s: %w", to, err)
 	}

@@ -25,7 +25,8 @@ var t0 = time.Date(2025, 11, 6, 6, 0, 0, 0, time.UTC)
 
 func open(t *testing.T) *sqlite.Journal {
 	t.Helper()
-	j, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "journal.db"))
+	// A path may hold whatever means something in a URI.
+	j, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "a #1 50% of [it]? yes", "journal.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
