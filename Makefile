@@ -48,7 +48,7 @@ generate: build ## print the pages and schemas that the binary describes
 	bin/tidemill schema --sql > docs/manual/sql-constructs.md
 
 lint: $(CACHE)/bin/golangci-lint
-	$(CACHE)/bin/golangci-lint run --build-tags $(TAGS) ./...
+	$(CACHE)/bin/golangci-lint run --allow-parallel-runners --build-tags $(TAGS) ./...
 
 $(CACHE)/bin/golangci-lint:
 	GOBIN=$(CACHE)/bin GOFLAGS=-mod=mod $(GO) install $(LINT)
