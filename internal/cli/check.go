@@ -322,13 +322,19 @@ func constructsPage() []byte {
 		}
 		return "`" + s + "`"
 	}
-	kind := ""
+	var kinds []string
+	rows := map[string][]sparksql.Row{}
 	for _, r := range sparksql.Constructs() {
-		if r.Kind != kind {
-			kind = r.Kind
-			fmt.Fprintf(&b, "\n## %s\n\n| construct | types | becomes | case |\n|---|---|---|---|\n", strings.ToUpper(kind[:1])+kind[1:]+"s")
+		if rows[r.Kind] == nil {
+			kinds = append(kinds, r.Kind)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", code(r.Construct), code(r.Types), code(r.Rewrite), code(r.Case))
+		rows[r.Kind] = append(rows[r.Kind], r)
+	}
+	for _, kind := range kinds {
+		fmt.Fprintf(&b, "\n## %s\n\n| construct | types | becomes | case |\n|---|---|---|---|\n", strings.ToUpper(kind[:1])+kind[1:]+"s")
+		for _, r := range rows[kind] {
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", code(r.Construct), code(r.Types), code(r.Rewrite), code(r.Case))
+		}
 	}
 	return []byte(b.String())
 }
