@@ -165,6 +165,11 @@ func (s *splitter) next(width int) (*record, error) {
 		}
 		s.rec.line, s.rec.offset = s.line, s.offset
 		s.rec.raw = trimEnd(s.buf[s.at : s.at+n])
+		if n > s.max+2 { // it was in the buffer whole, with its end of line
+			s.rec = tooLong(s.line, s.offset, s.rec.raw, int64(n), s.max)
+			s.consume(n)
+			return &s.rec, nil
+		}
 		comment := s.csv.Comment != 0 && len(s.rec.raw) > 0 && s.rec.raw[0] == s.csv.Comment
 		blank := len(s.rec.raw) == 0 && width != 1
 		s.consume(n)
@@ -202,8 +207,12 @@ func (s *splitter) overlong() (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.rec = record{line: line, offset: offset, raw: raw, fault: fmt.Sprintf("record of %d bytes is longer than %d", n, s.max)}
+	s.rec = tooLong(line, offset, raw, n, s.max)
 	return &s.rec, nil
+}
+
+func tooLong(line, offset int64, raw []byte, n int64, limit int) record {
+	return record{line: line, offset: offset, raw: bytes.Clone(raw[:min(len(raw), 1<<10)]), fault: fmt.Sprintf("record of %d bytes is longer than %d", n, limit)}
 }
 
 func (s *splitter) whereEnd(n int) string {
