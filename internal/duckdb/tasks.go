@@ -32,13 +32,13 @@ type TaskConfig struct {
 	allInGo bool // every csv by the Go reader: what tests compare with
 }
 
-// Tasks are the verbs extract, sql, values, load, publish and cleanup over files and datasets, by verb.
+// Tasks are the verbs extract, sql, values, load and publish over files and datasets, by verb.
 func Tasks(c TaskConfig) map[string]flow.TaskFunc {
 	if c.PartBytes == 0 {
 		c.PartBytes = 256 << 20
 	}
 	set := c.dataset
-	return map[string]flow.TaskFunc{"extract": set, "sql": set, "values": c.values, "load": c.load, "publish": c.publish, "cleanup": c.cleanup}
+	return map[string]flow.TaskFunc{"extract": set, "sql": set, "values": c.values, "load": c.load, "publish": c.publish}
 }
 
 // arguments reads a request's arguments; numbers keep their digits.

@@ -146,8 +146,3 @@ type PublishJob struct {
 	Datasets []string          `json:"datasets"`          // manifest URIs; each lies in its slot
 	Cursors  map[string]string `json:"cursors,omitempty"` // step → value
 }
-
-// CleanupJob removes what a failed run staged and did not publish. Verb: cleanup.
-type CleanupJob struct {
-	Loads []LoadJob `json:"loads"`
-}
