@@ -11,12 +11,18 @@ import (
 // readLake reads published files as an outsider would, by their folders and nothing else.
 func readLake(t *testing.T, dir, query, folder string) [][]string {
 	t.Helper()
+	return readFiles(t, filepath.Join(dir, "lake", folder), query)
+}
+
+// readFiles asks all Parquet files below a folder, as the table lake.
+func readFiles(t *testing.T, folder, query string) [][]string {
+	t.Helper()
 	s, err := duckdb.Open(t.Context(), duckdb.Config{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close() //nolint:errcheck // only read
-	files := filepath.Join(dir, "lake", folder, "**", "part-*.parquet")
+	files := filepath.Join(folder, "**", "part-*.parquet")
 	text := "with lake as (select * from read_parquet('" + strings.ReplaceAll(files, "'", "''") + "', hive_partitioning = true, hive_types_autocast = false)), answer as (" + query + ") select columns(*)::varchar from answer"
 	rows, err := s.DB().QueryContext(t.Context(), text)
 	if err != nil {
