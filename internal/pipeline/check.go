@@ -19,12 +19,12 @@ var reservedSteps = []string{"run", "cluster", "source", "previous"}
 // check looks at the project's file: connections, secrets, targets.
 func (p *Project) check(d *decoder) {
 	for _, e := range p.Connections {
-		d.connection(e, p)
+		d.connection(e)
 	}
 	for _, e := range p.Targets {
 		t := e.Value
 		for _, c := range t.Connections {
-			d.connection(c, p)
+			d.connection(c)
 		}
 		if w := t.AWS; w.Value != "" {
 			d.connectionFor(w, flow.UseAWS, p, "aws")
@@ -80,7 +80,7 @@ func (d *decoder) connector(name string) (flow.Connector, bool) {
 	return flow.Connector{}, false
 }
 
-func (d *decoder) connection(e Entry[Connection], p *Project) {
+func (d *decoder) connection(e Entry[Connection]) {
 	if !bareWord.MatchString(e.Key) {
 		d.fault(e.Pos, "letters, digits, _ and - are wanted", "%q is no name for a connection", e.Key)
 	}
@@ -97,7 +97,6 @@ func (d *decoder) connection(e Entry[Connection], p *Project) {
 		return
 	}
 	d.connectionKeys(e.Value.Pos, e.Value.Keys, c.Keys, c.Name)
-	_ = p
 }
 
 func (d *decoder) connectionKeys(pos Pos, given Map[Any], keys []flow.Key, what string) {
@@ -196,8 +195,7 @@ func (pl *Pipeline) check(d *decoder, p *Project) {
 	pl.checkGraph(d)
 }
 
-// assignTemplates gives each step the templates that stand in it: those between its place
-// and the next step's, and those of the files it names.
+// assignTemplates gives each step the templates that stand in it and in the files it names.
 func (pl *Pipeline) assignTemplates(d *decoder) {
 	for _, e := range pl.Steps {
 		collectTemplates(valueOf(e.Value), &e.Value.templates)

@@ -289,10 +289,10 @@ func (pl *Pipeline) checkLoad(d *decoder, p *Project, s *Step) {
 			d.fault(l.To.Pos, "drop the ending: several files may be written there", "to is a folder, and %q looks like a file", last)
 		}
 	}
-	pl.checkScope(d, s, kind, mode)
+	pl.checkScope(d, s, mode)
 }
 
-func (pl *Pipeline) checkScope(d *decoder, s *Step, kind, mode string) {
+func (pl *Pipeline) checkScope(d *decoder, s *Step, mode string) {
 	l := s.Load
 	files := []string{"run", "partitions", "all"}
 	search := []string{"day", "month", "all"}
@@ -319,7 +319,6 @@ func (pl *Pipeline) checkScope(d *decoder, s *Step, kind, mode string) {
 	case l.Scope != "":
 		d.fault(l.Pos, "", "scope goes with replace and swap")
 	}
-	_ = kind
 }
 
 var timeColumn = regexp.MustCompile(`(?i)(^|_)(date|day|ds|month|year|hour|week|time)($|_)|_(at|on|ts)$`)

@@ -56,22 +56,6 @@ func (s Strs) Values() []string {
 	return out
 }
 
-// Templates is one template or a list of them.
-type Templates []Template
-
-func (t *Templates) decodeYAML(d *decoder, n *node) {
-	items := n.items
-	if n.kind != listNode {
-		items = []*node{n}
-	}
-	*t = make(Templates, len(items))
-	for i := range items {
-		(*t)[i].decodeYAML(d, items[i])
-	}
-}
-
-func (t *Templates) schema(*schemas) map[string]any { return (&Strs{}).schema(nil) }
-
 // Duration is a length of time: 30s, 5m, 2h, 1d, 1h30m.
 type Duration struct {
 	time.Duration

@@ -44,17 +44,14 @@ func (o *object) putSome(key string, value any) {
 	o.put(key, value)
 }
 
-func (o object) without(key string) object {
-	out := make(object, 0, len(o))
+func (o object) has(key string) bool {
 	for _, m := range o {
-		if m.key != key {
-			out = append(out, m)
+		if m.key == key {
+			return true
 		}
 	}
-	return out
+	return false
 }
-
-func (o object) has(key string) bool { return len(o.without(key)) < len(o) }
 
 // MarshalJSON writes the members in their order.
 func (o object) MarshalJSON() ([]byte, error) {
