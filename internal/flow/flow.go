@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"io"
 	"iter"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -16,11 +18,39 @@ import (
 // releases it.
 type Batch = arrow.RecordBatch
 
-// Query says what a Source is to read; its fields are the connector's own.
+// Query says what a Source or Pages is to read.
 type Query struct {
-	Text   string          // SQL, a path, a URI: what the connector calls its query
-	Values []any           // values bound to the places of Text, in order
-	Args   json.RawMessage // the connector's further keys, as in the pipeline file
+	Text   string          // SQL; {{1}} stands where the first of Values belongs: see Bind
+	Values []any           // null, boolean, number or text each
+	Args   json.RawMessage // the connector's further keys, as FetchJob has them
+	Run    string          // the run's id, for the tags and comments that a system keeps of a query
+	Log    io.Writer       // the attempt's log: query ids, waits; may be nil
+
+	Rows iter.Seq2[[]byte, error] // Pages: what the query is made for each of, JSON objects; nil for once
+	From json.RawMessage          // Pages: the Next of the last page that was kept; nil for the beginning
+}
+
+// Bind returns Text with the places of the values written as the system wants them; n is a
+// value's number, from 1.
+func (q Query) Bind(mark func(n int) string) string {
+	var b strings.Builder
+	rest := q.Text
+	for {
+		before, after, ok := strings.Cut(rest, "{{")
+		number, end, closed := strings.Cut(after, "}}")
+		n, err := strconv.Atoi(number)
+		b.WriteString(before)
+		switch {
+		case !ok:
+			return b.String()
+		case !closed || err != nil || n < 1 || n > len(q.Values):
+			b.WriteString("{{")
+			rest = after
+		default:
+			b.WriteString(mark(n))
+			rest = end
+		}
+	}
 }
 
 // Source is an outside system that is read.
@@ -31,6 +61,34 @@ type Source interface {
 	// Kind tells what an error that Read gave means for a retry.
 	Kind(err error) Kind
 	Close() error
+}
+
+// Pages is an outside system that answers in documents, whose columns are known when all of
+// them are there: a web API. What it yields is kept, and a later reading goes on from the
+// last page that was.
+type Pages interface {
+	// Pages yields the query's pages in order. Iteration stops at the first error; an error of
+	// kind Conflict says that what was kept does not fit what would come after it.
+	Pages(ctx context.Context, q Query) iter.Seq2[Page, error]
+	// Kind tells what an error that Pages gave means for a retry.
+	Kind(err error) Kind
+	Close() error
+}
+
+// Page is one document of a Pages, or the failure of one of its Query's Rows.
+type Page struct {
+	Name    string          // for messages: page 7
+	Format  string          // of Body: json (an array of records, or one), ndjson, csv
+	Body    []byte          // the records as they came, unpacked; of a failed row, the row
+	Records int64           // how many
+	Failed  string          // why the row failed; the page then has no records
+	Warning string          // what a person should know
+	Next    json.RawMessage // where reading goes on after this page; nil after the last
+}
+
+// Tester is a Source, Pages or Sink that can say in a few words whom it reached, and as whom.
+type Tester interface {
+	Test(ctx context.Context) (string, error)
 }
 
 // Sink is an outside system that is written.
@@ -166,4 +224,10 @@ type Lookup interface {
 	Bucket(ctx context.Context, uri string) (Bucket, string, error)
 	// Text returns the text (SQL, mostly) that has the content hash.
 	Text(ctx context.Context, hash string) (string, error)
+}
+
+// Sources is a Lookup that opens connections which are read. What it returns is a Source or
+// a Pages, and the caller's to close.
+type Sources interface {
+	Source(ctx context.Context, connection string) (any, error)
 }

@@ -8,7 +8,8 @@ import "encoding/json"
 // Resource is the States Language resource of one of our tasks: arn:aws:states:::tidemill:VERB.
 func Resource(verb string) string { return "arn:aws:states:::tidemill:" + verb }
 
-// SQLText is a query by content hash, with the values of its {{ … }} places in order.
+// SQLText is a query by content hash, with the values of its {{ … }} places in order. In the
+// text of a database's own query those places are {{1}}, {{2}}, …: see Query.Bind.
 type SQLText struct {
 	Hash    string `json:"hash"`
 	Values  []any  `json:"values,omitempty"`
@@ -46,6 +47,73 @@ type Extract struct {
 	Cursor      string            `json:"cursor,omitempty"`
 	Connection  string            `json:"connection,omitempty"`
 	Dataset     map[string]string `json:"dataset,omitempty"` // of another pipeline: pipeline, step, at
+}
+
+// FetchJob reads a connection into a dataset. Verb: fetch. Its output is an Output. Where the
+// step does more with what was read (sql, checks, keep), the slot's step is STEP.extract and
+// the step's own dataset is made from it.
+type FetchJob struct {
+	Slot     Slot    `json:"slot"`
+	Extract  Extract `json:"extract"`            // Connection, Query, Args and what goes with all extracts
+	ForEach  string  `json:"for_each,omitempty"` // manifest URI: the request is made for each of its rows
+	Tolerate Limit   `json:"tolerate,omitzero"`  // how many of those rows may fail; empty: none
+}
+
+// ExtractSuffix marks the slot of what a step extracted and did not make its own dataset yet.
+const ExtractSuffix = ".extract"
+
+// Late is a value of a FetchJob's Args that is known only while it is done, of a row or a
+// response: the pieces of a template, in JSON {"{{": […]}.
+type Late struct {
+	Pieces []Piece `json:"{{"`
+}
+
+// Piece is text, or a JSONata expression.
+type Piece struct {
+	Text string `json:"text,omitempty"`
+	Expr string `json:"expr,omitempty"`
+}
+
+// RESTArgs are the Args of a connection of type rest. An any is a constant, a Late, or a
+// list or mapping of them.
+type RESTArgs struct {
+	Path        any            `json:"path,omitempty"`
+	Method      string         `json:"method,omitempty"` // GET (default), POST
+	Params      map[string]any `json:"params,omitempty"`
+	Headers     map[string]any `json:"headers,omitempty"`
+	Body        any            `json:"body,omitempty"`
+	Records     any            `json:"records,omitempty"` // default: the whole response
+	Total       any            `json:"total,omitempty"`
+	NextLink    any            `json:"next_link,omitempty"`
+	LinkHeader  bool           `json:"link_header,omitempty"`
+	Cursor      *RESTCursor    `json:"cursor,omitempty"`
+	Page        *RESTCount     `json:"page,omitempty"`
+	Offset      *RESTCount     `json:"offset,omitempty"`
+	MaxPages    int            `json:"max_pages,omitempty"`
+	On404       string         `json:"on_404,omitempty"`   // fail (default), skip
+	Tolerate    bool           `json:"tolerate,omitempty"` // a row that fails is told of as a Page
+	Format      string         `json:"format,omitempty"`   // json, ndjson, csv; default by Content-Type
+	Compression string         `json:"compression,omitempty"`
+	Names       map[string]any `json:"names,omitempty"` // what late expressions may name beside row, response, headers, page, records
+}
+
+// RESTCursor pages by a value of the response that goes into a parameter.
+type RESTCursor struct {
+	Param string `json:"param"`
+	Value any    `json:"value"`
+}
+
+// RESTCount pages by a number in a parameter.
+type RESTCount struct {
+	Param     string `json:"param"`
+	Start     int    `json:"start,omitempty"`
+	Size      int    `json:"size,omitempty"`
+	SizeParam string `json:"size_param,omitempty"`
+}
+
+// SQLArgs are the Args of a connection that is asked in SQL.
+type SQLArgs struct {
+	Unload bool `json:"unload,omitempty"`
 }
 
 // Limit says how many rejects a step bears: Mode fail (none), keep (any), or up to Max rows or Percent of the rows read.

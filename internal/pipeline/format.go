@@ -88,8 +88,8 @@ type Extract struct {
 	Dialect     *Dialect `yaml:"dialect" def:"decided from the data" doc:"CSV files: how they are written."`
 	Compression string   `yaml:"compression" enum:"none|gzip|zstd" def:"by the file's ending" doc:"Files: how they are compressed."`
 
-	Query  *SQL `yaml:"query" doc:"Databases: the query in the database's own SQL, or a file that ends in .sql."`
-	Unload bool `yaml:"unload" def:"false" doc:"Snowflake: take large results through an unload to files."`
+	Query  *Foreign `yaml:"query" doc:"Databases: the query in the database's own SQL, or a file that ends in .sql."`
+	Unload bool     `yaml:"unload" def:"false" doc:"Snowflake: take large results through an unload to files."`
 
 	Path     *Template     `yaml:"path" doc:"REST: the path below the connection's url."`
 	Method   string        `yaml:"method" enum:"GET|POST" def:"GET" doc:"REST: the method."`
@@ -149,7 +149,7 @@ type Cursor struct {
 // Counted pages by a number.
 type Counted struct {
 	Param     string `yaml:"param" req:"1" doc:"The parameter."`
-	Start     int    `yaml:"start" doc:"The first value."`
+	Start     *int   `yaml:"start" def:"1 of a page, 0 of an offset" doc:"The first value."`
 	Size      int    `yaml:"size" doc:"Records a page."`
 	SizeParam string `yaml:"size_param" doc:"The parameter that asks for a page's size."`
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,20 @@ type Foreign struct {
 	Text   string
 	File   string
 	Values []*Template
+
+	marks []int // where in Text the question marks of Values are
+}
+
+// Numbered is Text with {{1}}, {{2}}, … where the templates stood.
+func (f *Foreign) Numbered() string {
+	var b strings.Builder
+	off := 0
+	for i, at := range f.marks {
+		fmt.Fprintf(&b, "%s{{%d}}", f.Text[off:at], i+1)
+		off = at + 1
+	}
+	b.WriteString(f.Text[off:])
+	return b.String()
 }
 
 // Fault is a fault at a byte of Text.
@@ -198,6 +213,7 @@ func (f *Foreign) decodeYAML(d *decoder, n *node) {
 		} else {
 			f.Values = append(f.Values, d.place(src, text[p.begin+2:p.end-2], at, p.begin+2))
 		}
+		f.marks = append(f.marks, b.Len())
 		b.WriteByte('?')
 		off = p.end
 	}

@@ -175,6 +175,9 @@ func (pl *Pipeline) checkExtract(d *decoder, p *Project, s *Step) {
 	if kind == "a SQL connection" && x.Query == nil {
 		d.fault(x.Pos, "a query, or a file that ends in .sql", `key "query" is missing`)
 	}
+	if c, ok := p.Connections.Get(x.From.Raw); ok && x.Unload && c.Type != "snowflake" {
+		d.fault(x.Pos, "take it away", "unload goes with connections of type snowflake, not %s", c.Type)
+	}
 	for _, c := range x.Columns {
 		if err := checkType(c.Value.Value); err != nil {
 			d.fault(c.Value.Pos, "", "column %q: %s", c.Key, err)

@@ -40,6 +40,10 @@ var shapes = map[string]string{
 	"steps_in_text": `{ a: { sql: select 1 as x }, b: { run: { argv: ["{{ steps.a.rows }} rows on {{ ds }} in {{ var.lake }}", "{{ params.n }}"] } } }`,
 	"checks":        `{ a: { sql: select 1 as x, checks: [ { unique: x }, { rows: { min: 1, vs_previous: [0.5, 2] } }, { sql: "x > {{ params.n }}", severity: reject }, { relationship: { column: x, to: b.x } } ] }, b: { sql: select 1 as x } }`,
 	"extract":       `{ a: { extract: { from: "data/{{ ds }}/*.csv", columns: { x: int }, dialect: { delimiter: ";" }, rejects: { max: 1% } }, sql: "select x, sum(y) as y from source where d = {{ ds }} group by x", keep: { mode: merge, key: x, order_by: y } } }`,
+	"fetch":         `{ a: { extract: { from: db, query: "select x from t where d = {{ ds }} and s = '?'" } }, b: { extract: { from: db, query: select x from t, on_empty: skip, columns: { x: int } }, sql: select x + 1 as x from source, wait: { for: 1h }, retry: { attempts: 2 }, timeout: 1h }, c: { sql: select * from b } }`,
+	"fetch_rest":    `{ a: { extract: { from: api, path: "/items/{{ ds }}", params: { since: "{{ data_interval_start }}", n: 3 }, records: "{{ response.items }}", paginate: { next_link: "{{ response.links.next }}" }, total: "{{ response.total }}" }, checks: [ { unique: id } ] }, b: { extract: { from: api, path: "/items/{{ row.id }}/{{ var.lake }}/{{ ds }}", for_each: a, on_404: skip, tolerate: { max: 1% }, paginate: { page: { param: p, start: 0, size: 50, size_param: n } } } } }`,
+	"fetch_each":    `{ a: { each: [x, y], extract: { from: api, path: "/{{ row }}", on_empty: skip, paginate: { cursor: { param: after, value: "{{ response.next & row }}" } } }, sql: select * from source } }`,
+	"fetch_guarded": `{ a: { extract: { from: db, query: select 1 }, keep: { mode: append } }, b: { run: { argv: [b] }, after: a, run_if: failed } }`,
 	"raw_state":     `{ a: { state: { Type: Wait, Seconds: 5 } }, b: { state: { Type: Task, Resource: "arn:aws:states:::sns:publish", Arguments: { Message: "{{ ds }}" } }, after: a } }`,
 }
 
@@ -52,7 +56,7 @@ func project(t testing.TB, head, steps string) (*pipeline.Project, *pipeline.Pip
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"tidemill.yaml":    "project: p\nvars: { lake: out }\nconnections: { c: { type: later } }\ntargets: { far: { engine: spark } }\n",
+		"tidemill.yaml":    "project: p\nvars: { lake: out }\nconnections: { c: { type: later }, db: { type: postgres }, api: { type: rest } }\ntargets: { far: { engine: spark } }\n",
 		"pipelines/p.yaml": "params: { n: 3, list: [ { name: a } ] }\n" + head + "steps: " + steps + "\n",
 	} {
 		file := filepath.Join(dir, name)
@@ -74,7 +78,7 @@ func project(t testing.TB, head, steps string) (*pipeline.Project, *pipeline.Pip
 func connectors() []flow.Connector {
 	c := flow.Define[struct{}]("later", "Not yet.", flow.UseSource, flow.UseSink)
 	c.Built = false
-	return []flow.Connector{c}
+	return []flow.Connector{c, flow.Define[struct{}]("postgres", "A database.", flow.UseSource), flow.Define[struct{}]("rest", "A web API.", flow.UseSource)}
 }
 
 func compile(t testing.TB, head, steps, target string, only ...string) (*plan.Machine, pipeline.Faults) {
@@ -140,6 +144,8 @@ func TestRefusals(t *testing.T) {
 		{`{ a: { extract: { dataset: p.q } } }`, "local", "another pipeline's dataset is not built yet"},
 		{`{ a: { sql: select 1 as x }, b: { load: { from: a, to: out/x, scope: all, register: { glue: d.t } } } }`, "local", "register is not built yet"},
 		{`{ a: { sql: select 1 as x }, b: { state: { Type: Choice } } }`, "local", `type "Choice" cannot stand in a graph`},
+		{`{ a: { sql: select 1 as x, each: [b] }, b: { extract: { from: api, for_each: a } } }`, "local", "step \"b\" asks for each row of a step that runs over each item"},
+		{`{ a: { sql: select 1 as x }, b: { each: [b], extract: { from: api, for_each: a } } }`, "local", "step \"b\" has each and for_each"},
 		{`{ a: { sql: select 1 as x } }`, "nowhere", `unknown target "nowhere"`},
 	} {
 		m, faults := compile(t, "", c.steps, c.target)

@@ -52,8 +52,12 @@ func (c *compiler) work(n node, to string) string {
 	if s.Timeout != nil {
 		task.put("TimeoutSeconds", seconds(s.Timeout.Duration))
 	}
-	if r := c.retriers(s, n); len(r) > 0 {
-		task.put("Retry", r)
+	retry := c.retriers(s, n)
+	if !n.load && twoStates(s) && s.Wait != nil {
+		retry = retry[1:] // it was the extract that waited for its input
+	}
+	if len(retry) > 0 {
+		task.put("Retry", retry)
 	}
 	if sc == inItem {
 		return c.each(n, task, to)
@@ -62,6 +66,9 @@ func (c *compiler) work(n node, to string) string {
 	task.put("Output", mergeOutput(n.name, "$states.result"))
 	next(&task, to)
 	c.put(n.name, task)
+	if !n.load && twoStates(s) {
+		return c.extractFirst(n, to)
+	}
 	return n.name
 }
 
@@ -73,6 +80,9 @@ func (c *compiler) catchAll(n node, state *object, to string) {
 	caught := n.name + ".failed"
 	state.put("Catch", []any{object{{"ErrorEquals", []any{"States.ALL"}},
 		{"Output", mergeOutput(n.step.Key, "{'failed':true,'error':$states.errorOutput.Error,'cause':$states.errorOutput.Cause}")}, {"Next", caught}}})
+	if c.states.has(caught) {
+		return
+	}
 	o := object{{"Type", "Pass"}, {"Output", wrap("$states.input")}}
 	next(&o, to)
 	c.put(caught, o)
@@ -85,7 +95,13 @@ const itemName = "($s:=$string($states.input.row);$t:=$replace($s,/[^A-Za-z0-9_-
 func (c *compiler) each(n node, task object, to string) string {
 	e := n.step.Each
 	task.put("End", true)
-	inner := object{{"StartAt", n.name + ".item"}, {"States", object{{n.name + ".item", task}}}}
+	start, states := n.name+".item", object{{n.name + ".item", task}}
+	if twoStates(n.step) {
+		var before object
+		before, start = c.extractItem(n)
+		states = append(before, states...)
+	}
+	inner := object{{"StartAt", start}, {"States", states}}
 	m := object{{"Type", "Map"}}
 	prepare := ""
 	switch {
@@ -193,24 +209,31 @@ func (c *compiler) runJob(r *pipeline.Run, sc scope) object {
 }
 
 // slot is where a step's dataset of this run lies.
-func (c *compiler) slot(step string, sc scope) object {
-	var name any = step
+func (c *compiler) slot(step, suffix string, sc scope) object {
+	var name any = step + suffix
 	if sc == inItem {
-		name = wrap(quote(step+"[") + "&" + itemName + "&" + quote("]"))
+		name = wrap(quote(step+"[") + "&" + itemName + "&" + quote("]"+suffix))
 	}
 	return object{{"pipeline", c.pl.Name.Value}, {"step", name}, {"time", wrap("$run.slot")}, {"params", wrap("$run.params_hash")}}
 }
 
 func (c *compiler) datasetJob(n node, sc scope) (string, object) {
 	s := n.step
+	if fetches(s) && !twoStates(s) {
+		return "fetch", c.fetchJob(s, sc)
+	}
 	verb := "sql"
-	o := object{{"engine", c.t.Engine}, {"slot", c.slot(s.Key, sc)}}
-	if s.Extract != nil {
+	o := object{{"engine", c.t.Engine}, {"slot", c.slot(s.Key, "", sc)}}
+	if s.Extract != nil && !fetches(s) {
 		verb = "extract"
 		o.put("extract", c.extract(s, sc))
 	}
-	if s.SQL != nil {
+	switch {
+	case s.SQL != nil:
 		o.put("sql", c.sql(s.SQL, sc))
+		c.inputs(&o, s, sc)
+	case fetches(s):
+		o.put("sql", c.query(sourceQuery, nil, "", sc))
 		c.inputs(&o, s, sc)
 	}
 	if checks := c.checks(s, sc); len(checks) > 0 {
@@ -235,6 +258,9 @@ func (c *compiler) inputs(o *object, s *pipeline.Step, sc scope) {
 		at = "$states.input.steps."
 	}
 	inputs, unions := object{}, object{}
+	if fetches(s) {
+		inputs.put("source", wrap(extracted(s, sc)+".manifest"))
+	}
 	seen := map[string]bool{}
 	add := func(table string) {
 		if seen[table] || table == "source" || table == "previous" {
@@ -301,15 +327,12 @@ func (c *compiler) extract(s *pipeline.Step, sc scope) object {
 		o.put("dialect", dialect(x.Dialect))
 	}
 	o.putSome("compression", x.Compression)
-	if x.Query != nil {
-		o.put("query", c.sql(x.Query, sc))
-	}
 	var columns []any
 	for _, col := range x.Columns {
 		columns = append(columns, object{{"name", col.Key}, {"type", col.Value.Value}, {"nullable", true}})
 	}
 	o.putSome("columns", columns)
-	if s.SQL != nil && s.SQL.Query != nil {
+	if s.SQL != nil && s.SQL.Query != nil && !fetches(s) {
 		if names, all := s.SQL.Query.Columns("source"); !all && len(names) > 0 {
 			o.put("read", toAny(names))
 		}
