@@ -32,6 +32,8 @@ var mayImport = map[string][]string{
 	"plan":          {"flow", "jsonata", "sparksql", "pipeline", "asl", "sched"},
 	"machine":       {"asl", "jsonata"},
 	"runner":        {"flow", "asl", "machine", "jsonata"},
+	"aws":           {"flow", "jsonata", "awsauth"},
+	"emr":           {"flow", "sparkjob", "dataset", "aws", "awsauth"},
 	"duckdb":        {"flow", "sparksql", "format", "dataset"},
 	"sqlite":        {"runner", "flow", "machine"},
 	"conform":       {"flow", "format", "dataset", "machine", "runner"},
