@@ -210,8 +210,25 @@ type Task interface {
 	// Start begins the work. The same Request.Key again gives the same token and begins nothing new.
 	Start(ctx context.Context, r Request) (Token, error)
 	// Wait returns the work's output; the process that waits need not be the one that started.
-	Wait(ctx context.Context, t Token) (json.RawMessage, error)
+	// The request is the one that began the work.
+	Wait(ctx context.Context, r Request, t Token) (json.RawMessage, error)
+	// Stop ends the work, and returns when it has ended. Ending what has ended is no error.
 	Stop(ctx context.Context, t Token) error
+}
+
+// Submitter is a Task whose history says that it was submitted, as that of States Language's
+// .sync integrations does.
+type Submitter interface {
+	// Submitted is what the call that began the work answered.
+	Submitted(t Token) json.RawMessage
+}
+
+// Finder is a Task that finds work again of which nothing is known but the request: the
+// process ended between the call that began it and the note of its token.
+type Finder interface {
+	// Find returns the token of the work that the request began, if it began any. It looks
+	// for as long as the call may still take effect.
+	Find(ctx context.Context, r Request, since time.Time) (Token, bool, error)
 }
 
 // TaskFunc is work that dies with the process and is run again after a crash.

@@ -566,11 +566,15 @@ func matches(equals []string, name string) bool {
 
 // redrive goes on with an execution that failed, timed out or was aborted, from the states
 // that did not succeed. What succeeded is not done again.
-func (x *Execution) redrive() {
+func (x *Execution) redrive(from string) {
 	if x.Status == "" || x.Status == Running || x.Status == Succeeded {
 		return
 	}
 	x.emit(x.root, "ExecutionRedriven", Details{}, nil, "")
+	if f := x.root; from != "" && f.state != nil && f.state.Type == asl.Fail && f.level.State(from) != nil {
+		x.enter(f, from, f.input, encode(f.input))
+		return
+	}
 	x.resume(x.root)
 }
 

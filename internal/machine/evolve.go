@@ -77,7 +77,7 @@ func (f *frame) enter(e Event) {
 	f.state = f.level.State(e.Details.Name)
 	f.input = e.decoded(e.Details.Input)
 	f.entered, f.enterID, f.before = e.At, e.ID, e.Previous
-	f.phase, f.retried, f.due, f.deadline = idle, 0, time.Time{}, time.Time{}
+	f.phase, f.retried, f.sent, f.due, f.deadline = idle, 0, 0, time.Time{}, time.Time{}
 	f.retries = make([]int, len(f.state.Retry))
 	f.children, f.items, f.params, f.broken = nil, nil, nil, false
 }
@@ -136,6 +136,8 @@ func (x *Execution) evolveWork(f *frame, e Event) {
 		x.attempt(f)
 	case FactRepeated:
 		x.attempt(f)
+	case "TaskSubmitted":
+		f.sent = f.tryNo
 	case "TaskSucceeded", "TaskFailed", "TaskTimedOut", "EvaluationFailed":
 		f.phase = idle
 	case FactRetry:

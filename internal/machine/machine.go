@@ -147,6 +147,7 @@ type frame struct {
 	retries  []int // of the state, by retrier
 	retried  int   // in all
 	tryNo    int   // of the task's attempt
+	sent     int   // the attempt of which it is known that it was submitted
 	params   any
 	due      time.Time // of a retry or a Wait
 	deadline time.Time // of a task's attempt; zero for none
@@ -175,7 +176,7 @@ const (
 	Tick                // time has passed
 	Stop                // somebody ends the execution: Error, Cause
 	Submit              // a .sync task has begun outside: Output
-	Redrive             // an execution that did not succeed goes on from where it failed
+	Redrive             // an execution that did not succeed goes on from where it failed; if that is a state Fail and State is set, from that state
 )
 
 // Input is something that happened. At is the only clock.
@@ -308,7 +309,7 @@ func (x *Execution) decide(in Input) error {
 		return x.start(in)
 	}
 	if in.Kind == Redrive {
-		x.redrive()
+		x.redrive(in.State)
 		return nil
 	}
 	if x.Status != Running {
@@ -350,6 +351,9 @@ func (x *Execution) decide(in Input) error {
 	case Repeat:
 		x.emit(f, FactRepeated, Details{Name: f.state.Name}, nil, "")
 	case Submit:
+		if f.sent == f.tryNo {
+			return nil
+		}
 		d.Output = string(in.Output)
 		x.emit(f, "TaskSubmitted", d, nil, "")
 	}

@@ -42,6 +42,10 @@ type Run struct {
 	Output json.RawMessage
 	Owner  string // who drives it now
 	Until  time.Time
+
+	// From is where a run goes on that ended in a state Fail, which has nothing to go on
+	// with itself. The journal does not keep it.
+	From string
 }
 
 // Fence numbers the holders of a run's lease: a commit under an older fence is refused.

@@ -164,7 +164,6 @@ type drive struct {
 type attempt struct {
 	command machine.Command
 	cancel  context.CancelCauseFunc
-	stop    func() // of a task that outlives the process: ends the work itself
 }
 
 type attemptKey struct {
@@ -231,7 +230,7 @@ func (d *drive) begin(ctx context.Context) error {
 		return d.step(ctx, machine.Input{Kind: machine.Start, At: now, Output: d.run.Input})
 	}
 	if d.x.Status != machine.Running {
-		return d.step(ctx, machine.Input{Kind: machine.Redrive, At: now})
+		return d.step(ctx, machine.Input{Kind: machine.Redrive, At: now, State: d.run.From})
 	}
 	var lost []machine.Input
 	for _, c := range d.x.Commands() {
@@ -269,6 +268,9 @@ func (d *drive) ready(in machine.Input) []machine.Input {
 // step decides on inputs and keeps the decision.
 func (d *drive) step(ctx context.Context, ins ...machine.Input) error {
 	for _, in := range ins {
+		if in.Kind == machine.Submit {
+			continue // it is at work still
+		}
 		delete(d.work, attemptKey{in.Frame, in.State, in.Attempt})
 	}
 	before := d.x.Status
@@ -334,9 +336,6 @@ func (d *drive) cancelGone() {
 	for k, a := range d.work {
 		if !wanted[k] {
 			a.cancel(errGone)
-			if a.stop != nil {
-				a.stop()
-			}
 			delete(d.work, k)
 		}
 	}
@@ -383,22 +382,16 @@ func (d *drive) local(ctx context.Context, c machine.Command, do flow.TaskFunc) 
 			return
 		}
 	}
-	var log io.WriteCloser = discard{io.Discard}
-	if open := d.r.c.Attempt; open != nil {
-		l, err := open(d.run.ID, c.State, c.Item, c.Attempt)
-		if err != nil {
-			d.report(ctx, d.failure(c, fmt.Errorf("open the attempt's log: %w", err)))
-			return
-		}
-		log = l
+	log, err := d.openLog(c)
+	if err != nil {
+		d.report(ctx, d.failure(c, err))
+		return
 	}
 	out, err := guarded(ctx, do, d.request(c, log), log)
 	if err != nil {
 		fmt.Fprintf(log, "%s\n", err) //nolint:errcheck // the journal has the error
 	}
-	if cerr := log.Close(); cerr != nil && err == nil {
-		d.r.c.Log.Warn("close attempt's log", "run", d.run.ID, "state", c.State, "attempt", c.Attempt, "error", cerr)
-	}
+	d.closeLog(c, log)
 	if ctx.Err() != nil {
 		return // nobody waits for it; a resumed run repeats it
 	}
@@ -407,6 +400,24 @@ func (d *drive) local(ctx context.Context, c machine.Command, do flow.TaskFunc) 
 		return
 	}
 	d.report(ctx, d.success(c, out))
+}
+
+// openLog opens an attempt's log.
+func (d *drive) openLog(c machine.Command) (io.WriteCloser, error) {
+	if d.r.c.Attempt == nil {
+		return discard{io.Discard}, nil
+	}
+	log, err := d.r.c.Attempt(d.run.ID, c.State, c.Item, c.Attempt)
+	if err != nil {
+		return nil, fmt.Errorf("open the attempt's log: %w", err)
+	}
+	return log, nil
+}
+
+func (d *drive) closeLog(c machine.Command, log io.Closer) {
+	if err := log.Close(); err != nil {
+		d.r.c.Log.Warn("close attempt's log", "run", d.run.ID, "state", c.State, "attempt", c.Attempt, "error", err)
+	}
 }
 
 type discard struct{ io.Writer }
@@ -435,53 +446,70 @@ func guarded(ctx context.Context, do flow.TaskFunc, r flow.Request, log io.Write
 // remote begins, or finds again, an attempt that outlives the process.
 func (d *drive) remote(ctx, actx context.Context, a *attempt, task flow.Task) error {
 	c := a.command
-	r := d.request(c, io.Discard)
-	t, known := d.tokens[r.Key]
+	key := d.request(c, nil).Key
+	t, known := d.tokens[key]
 	if !known {
-		t = Token{Key: r.Key, At: d.r.c.Now()}
+		t = Token{Key: key, At: d.r.c.Now()}
 		if err := d.commit(ctx, Decision{Tokens: []Token{t}, Due: d.x.Due(), At: t.At}); err != nil {
 			return err
 		}
-		d.tokens[r.Key] = t
-	}
-	started := make(chan flow.Token, 1)
-	a.stop = func() {
-		select {
-		case token := <-started:
-			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-			defer cancel()
-			if err := task.Stop(stop, token); err != nil {
-				d.r.c.Log.Warn("stop a task", "run", d.run.ID, "state", c.State, "attempt", c.Attempt, "error", err)
-			}
-		default:
-		}
+		d.tokens[key] = t
 	}
 	d.atWork.Go(func() {
-		if !t.Started {
-			token, err := task.Start(actx, r)
-			if err != nil {
-				d.report(actx, d.failure(c, err))
-				return
-			}
-			t.Started, t.Token = true, token
-			if err := d.r.c.Journal.Commit(context.WithoutCancel(actx), d.run.ID, d.fence, -1, Decision{Tokens: []Token{t}, At: d.r.c.Now()}); err != nil {
-				// Whether the token was kept is not known: as after a crash, a later drive finds out.
-				d.broken <- fmt.Errorf("keep the token of %s: %w", t.Key, err)
-				return
-			}
+		log, err := d.openLog(c)
+		if err != nil {
+			d.report(actx, d.failure(c, err))
+			return
 		}
-		started <- t.Token
-		out, err := task.Wait(actx, t.Token)
+		defer d.closeLog(c, log)
+		out, err := d.attend(actx, d.request(c, log), t, c, task)
 		if actx.Err() != nil {
 			return
 		}
 		if err != nil {
+			fmt.Fprintf(log, "%s\n", err) //nolint:errcheck // the journal has the error
 			d.report(actx, d.failure(c, err))
 			return
 		}
 		d.report(actx, d.success(c, out))
 	})
 	return nil
+}
+
+// stopTime is how long the end of a task's work may take: a cluster's takes minutes.
+const stopTime = 10 * time.Minute
+
+// attend begins a task's work, unless that is done, and waits for its end. If the run no
+// longer wants the work, it is stopped.
+func (d *drive) attend(actx context.Context, r flow.Request, t Token, c machine.Command, task flow.Task) (json.RawMessage, error) {
+	if !t.Started {
+		token, err := task.Start(actx, r)
+		if err != nil {
+			return nil, err
+		}
+		t.Started, t.Token = true, token
+		if err := d.r.c.Journal.Commit(context.WithoutCancel(actx), d.run.ID, d.fence, -1, Decision{Tokens: []Token{t}, At: d.r.c.Now()}); err != nil {
+			// Whether the token was kept is not known: as after a crash, a later drive finds out.
+			select {
+			case d.broken <- fmt.Errorf("keep the token of %s: %w", t.Key, err):
+			default:
+			}
+			<-actx.Done()
+			return nil, err
+		}
+	}
+	if s, ok := task.(flow.Submitter); ok {
+		d.report(actx, machine.Input{Kind: machine.Submit, At: d.r.c.Now(), Frame: c.Frame, State: c.State, Attempt: c.Attempt, Output: s.Submitted(t.Token)})
+	}
+	out, err := task.Wait(actx, r, t.Token)
+	if errors.Is(context.Cause(actx), errGone) {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(actx), stopTime)
+		defer cancel()
+		if err := task.Stop(stop, t.Token); err != nil {
+			d.r.c.Log.Warn("stop a task", "run", d.run.ID, "state", c.State, "attempt", c.Attempt, "error", err)
+		}
+	}
+	return out, err
 }
 
 // shutdown lets attempts end within the grace, keeps what ended, and leaves the rest.
@@ -516,7 +544,7 @@ func (d *drive) wait(end context.CancelCauseFunc) {
 }
 
 // Stop ends a run from outside: it is aborted, and whoever drives it finds out at the next
-// decision.
+// decision. Work that outlives the process which began it is stopped, and waited for.
 func (r *Runner) Stop(ctx context.Context, run Run, cause string) error {
 	program, err := asl.Parse(run.Machine)
 	if err != nil {
@@ -528,7 +556,7 @@ func (r *Runner) Stop(ctx context.Context, run Run, cause string) error {
 	if err != nil {
 		return err
 	}
-	events, _, err := r.c.Journal.Events(ctx, run.ID)
+	events, tokens, err := r.c.Journal.Events(ctx, run.ID)
 	if err != nil {
 		return err
 	}
@@ -536,6 +564,7 @@ func (r *Runner) Stop(ctx context.Context, run Run, cause string) error {
 	for _, e := range events {
 		x.Evolve(e)
 	}
+	open := x.Commands()
 	var ins []machine.Input
 	if x.Status == "" {
 		ins = append(ins, machine.Input{Kind: machine.Start, At: now, Output: run.Input})
@@ -545,5 +574,47 @@ func (r *Runner) Stop(ctx context.Context, run Run, cause string) error {
 	if err != nil || len(made) == 0 {
 		return err
 	}
-	return r.c.Journal.Commit(ctx, run.ID, fence, len(events), Decision{Events: made, Status: x.Status, Error: x.Error, Cause: x.Cause, At: now})
+	if err := r.c.Journal.Commit(ctx, run.ID, fence, len(events), Decision{Events: made, Status: x.Status, Error: x.Error, Cause: x.Cause, At: now}); err != nil {
+		return err
+	}
+	return r.stopAll(ctx, run, open, tokens)
+}
+
+// stopAll ends the work of attempts that outlives the process which began it.
+func (r *Runner) stopAll(ctx context.Context, run Run, open []machine.Command, tokens []Token) error {
+	if r.c.Work == nil {
+		return nil
+	}
+	known := map[string]Token{}
+	for _, t := range tokens {
+		known[t.Key] = t
+	}
+	d := &drive{r: r, run: run}
+	var g sync.WaitGroup
+	errs := make([]error, len(open))
+	for i, c := range open {
+		w, ok := r.c.Work(c.Resource)
+		q := d.request(c, io.Discard)
+		t, begun := known[q.Key]
+		if !ok || w.Task == nil || !begun {
+			continue
+		}
+		g.Go(func() {
+			token := t.Token
+			if !t.Started {
+				f, ok := w.Task.(flow.Finder)
+				if !ok {
+					return
+				}
+				var err error
+				if token, ok, err = f.Find(ctx, q, t.At); err != nil || !ok {
+					errs[i] = err
+					return
+				}
+			}
+			errs[i] = w.Task.Stop(ctx, token)
+		})
+	}
+	g.Wait()
+	return errors.Join(errs...)
 }

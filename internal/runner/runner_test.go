@@ -61,7 +61,7 @@ func (w *world) Start(_ context.Context, r flow.Request) (flow.Token, error) {
 	return t, nil
 }
 
-func (w *world) Wait(_ context.Context, t flow.Token) (json.RawMessage, error) {
+func (w *world) Wait(_ context.Context, _ flow.Request, t flow.Token) (json.RawMessage, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waits++
