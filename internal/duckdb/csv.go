@@ -170,8 +170,8 @@ func (w *work) reconcile(ctx context.Context, src *source, v *survey) error {
 	if err := w.takeRejects(ctx, src, v); err != nil {
 		return err
 	}
-	if w.read = given + w.rejects.rows; w.read != v.records {
-		return &rereadError{fmt.Sprintf("DuckDB gave %d records and %d rejects, the files have %d", given, w.rejects.rows, v.records)}
+	if w.read = given + w.rejects.Rows; w.read != v.records {
+		return &rereadError{fmt.Sprintf("DuckDB gave %d records and %d rejects, the files have %d", given, w.rejects.Rows, v.records)}
 	}
 	return nil
 }
@@ -276,7 +276,7 @@ func (w *work) feedFile(ctx context.Context, src *source, f input, use flow.Sche
 	defer in.Close() //nolint:errcheck // only read
 	var before = *stats
 	var mine format.Stats
-	rd := format.Reading{File: f.show, Schema: use, Zone: w.s.Zone(), Drift: w.job.Extract.Drift, Reject: w.reject, Stats: &mine}
+	rd := format.Reading{File: f.show, Schema: use, Zone: w.s.Zone(), Drift: w.job.Extract.Drift, Reject: w.rejects.Add, Stats: &mine}
 	var batches func(func(flow.Batch, error) bool)
 	if src.kind == "csv" {
 		batches = format.ReadCSV(ctx, in, src.csv, len(f.header), placesOf(src, f, use), rd)

@@ -361,7 +361,7 @@ func (w *work) oneOfEachKey(ctx context.Context, schema flow.Schema) error {
 	if w.job.Extract != nil {
 		limit = w.job.Extract.Rejects
 	}
-	if err := w.bear(limit, max(w.read, w.rejects.rows)); err != nil {
+	if err := w.bear(limit, max(w.read, w.rejects.Rows)); err != nil {
 		return err
 	}
 	return w.exec(ctx, "DELETE FROM "+rowsTable+" WHERE rowid IN (SELECT __id FROM ("+ranked+") WHERE __nokey OR __nth > 1)")
@@ -392,7 +392,7 @@ func (w *work) rejectWhere(ctx context.Context, sql string, args ...any) error {
 			return err
 		}
 		r.Text = format.Raw([]byte(r.Text))
-		if err := w.reject(r); err != nil {
+		if err := w.rejects.Add(r); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -60,6 +59,9 @@ func (w *work) source(ctx context.Context, q *query) (*source, error) {
 			src.use = []string{}
 		}
 	}
+	if e.Manifest != "" {
+		return w.fetched(ctx, src)
+	}
 	if e.Dataset != nil {
 		return w.otherDataset(ctx, src)
 	}
@@ -85,6 +87,18 @@ func (w *work) source(ctx context.Context, q *query) (*source, error) {
 		return src, w.decideParquet(ctx, src)
 	}
 	return nil, &flow.Error{Op: "read " + e.From, Kind: flow.Invalid, Err: fmt.Errorf("format %q is not known", src.kind), Hint: "Known are csv, json, ndjson and parquet."}
+}
+
+// fetched is what a fetch read for this step.
+func (w *work) fetched(ctx context.Context, src *source) (*source, error) {
+	d, err := w.Store.Read(ctx, w.Lookup, w.job.Extract.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	w.inputs = append(w.inputs, d.Input())
+	w.read = d.Rows
+	src.kind, src.set, src.schema = "dataset", d, d.Schema
+	return src, nil
 }
 
 // otherDataset is the published dataset of another pipeline's step.
@@ -539,105 +553,20 @@ func (w *work) decideParquet(ctx context.Context, src *source) error {
 	return w.keepSchema(ctx, b, name, format.SchemaFile{Columns: src.schema})
 }
 
-// rejectLog keeps rejects on disk, in the order they were met.
-type rejectLog struct {
-	rows  int64
-	first []format.Reject
-	file  *os.File
-	buf   *bufio.Writer
-	err   error
-}
-
-// add keeps a reject.
-func (w *work) reject(r format.Reject) error {
-	l := &w.rejects
-	if l.file == nil {
-		f, err := os.CreateTemp(w.temp, "rejects-")
-		if err != nil {
-			return err
-		}
-		l.file, l.buf = f, bufio.NewWriter(f)
-		w.release = append(w.release, func() { _ = f.Close() }) //nolint:errcheck // a scratch file
-	}
-	if l.rows++; len(l.first) < 5 {
-		l.first = append(l.first, r)
-	}
-	return json.NewEncoder(l.buf).Encode(r)
-}
-
-// all yields what was kept; an error is left in err.
-func (l *rejectLog) all(yield func(format.Reject) bool) {
-	if l.err = l.buf.Flush(); l.err != nil {
-		return
-	}
-	if _, l.err = l.file.Seek(0, io.SeekStart); l.err != nil {
-		return
-	}
-	d := json.NewDecoder(bufio.NewReader(l.file))
-	for {
-		var r format.Reject
-		if err := d.Decode(&r); err != nil {
-			if !errors.Is(err, io.EOF) {
-				l.err = err
-			}
-			return
-		}
-		if !yield(r) {
-			return
-		}
-	}
-}
-
-// loggedRejects is how many rejects an attempt's log shows.
-const loggedRejects = 100
-
 // tellRejects says what was rejected and kept: some in the attempt's log, few as a warning.
 func (w *work) tellRejects() error {
-	n := 0
-	for r := range w.rejects.all {
-		if n++; n > loggedRejects {
-			fmt.Fprintf(w.req.Log, "and %d more are rejected\n", w.rejects.rows-loggedRejects) //nolint:errcheck // the log is best effort
-			break
-		}
-		fmt.Fprintf(w.req.Log, "rejected %s\n", r) //nolint:errcheck // the log is best effort
+	if err := w.rejects.Tell(w.req.Log); err != nil {
+		return err
 	}
-	if w.rejects.err != nil {
-		return w.rejects.err
-	}
-	w.warnings = append(w.warnings, fmt.Sprintf("%d rejected and kept with their reasons in table %s_rejects%s", w.rejects.rows, w.job.Slot.Step, w.someRejects()))
+	w.warnings = append(w.warnings, fmt.Sprintf("%d rejected and kept with their reasons in table %s_rejects%s", w.rejects.Rows, w.job.Slot.Step, w.rejects.Some()))
 	return nil
-}
-
-// someRejects lists the first rejects, a line each.
-func (w *work) someRejects() string {
-	var b strings.Builder
-	for _, r := range w.rejects.first {
-		b.WriteString("\n  " + r.String())
-	}
-	if n := w.rejects.rows - int64(len(w.rejects.first)); n > 0 {
-		fmt.Fprintf(&b, "\n  and %d more", n)
-	}
-	return b.String()
 }
 
 // bear fails when there are more rejects than the step bears.
 func (w *work) bear(limit flow.Limit, read int64) error {
-	n := w.rejects.rows
-	over := false
-	switch limit.Mode {
-	case "keep":
-	case "max":
-		over = limit.Max > 0 && n > limit.Max || limit.Percent > 0 && float64(n)*100 > limit.Percent*float64(read) || limit.Max == 0 && limit.Percent == 0 && n > 0
-	default:
-		over = n > 0
-	}
-	if !over {
-		return nil
-	}
 	op := "read"
 	if w.job.Extract != nil {
 		op = "read " + w.job.Extract.From
 	}
-	return &flow.Error{Op: op, Kind: flow.Rejected, Err: fmt.Errorf("%d of %d records do not fit%s", n, read, w.someRejects()),
-		Hint: "Correct the data, declare another type in columns, or set rejects: keep or { max: … }."}
+	return w.rejects.Bear(op, limit, read)
 }

@@ -239,7 +239,7 @@ func (t *rejectTaker) take(path string, at int64) error {
 		return &rereadError{fmt.Sprintf("%s:%d is rejected by DuckDB alone", t.in.show, line)}
 	}
 	delete(t.marked[path], at)
-	return t.w.reject(format.Reject{Reason: v.Reason, File: t.in.show, Line: line, Column: v.Column, Text: v.Text})
+	return t.w.rejects.Add(format.Reject{Reason: v.Reason, File: t.in.show, Line: line, Column: v.Column, Text: v.Text})
 }
 
 // lineOf finds the physical line of the record at a place, and its true place.

@@ -84,7 +84,7 @@ type work struct {
 	tables   map[string]flow.Schema // what the SQL may name
 	kept     *dataset.Dataset       // the previous version, where the step keeps
 	warnings []string
-	rejects  rejectLog
+	rejects  format.RejectLog
 	read     int64 // records at the source
 	handle   mapping.Connection
 	watched  bool // handle is DuckDB's, to ask how far a query is
@@ -104,7 +104,7 @@ func (c TaskConfig) begin(ctx context.Context, r flow.Request) (*work, error) {
 	if temp, err = filepath.Abs(temp); err != nil {
 		return nil, err
 	}
-	w := &work{TaskConfig: c, req: r, temp: temp, tables: map[string]flow.Schema{}}
+	w := &work{TaskConfig: c, req: r, temp: temp, tables: map[string]flow.Schema{}, rejects: format.RejectLog{Dir: temp}}
 	if w.req.Log == nil {
 		w.req.Log = discard{}
 	}
@@ -122,7 +122,7 @@ func (w *work) end() error {
 	for _, f := range w.release {
 		f()
 	}
-	err := w.closeSession()
+	err := errors.Join(w.closeSession(), w.rejects.Close())
 	return errors.Join(err, os.RemoveAll(w.temp))
 }
 
@@ -282,7 +282,10 @@ func (w *work) result(ctx context.Context, q *query, src *source) (*result, erro
 	if err := os.MkdirAll(w.out, 0o777); err != nil {
 		return nil, err
 	}
-	w.inputs, w.tables, w.rejects, w.read = nil, map[string]flow.Schema{}, rejectLog{}, 0
+	if err := w.rejects.Close(); err != nil {
+		return nil, err
+	}
+	w.inputs, w.tables, w.rejects, w.read = nil, map[string]flow.Schema{}, format.RejectLog{Dir: w.temp}, 0
 	if err := w.open(ctx); err != nil {
 		return nil, err
 	}
@@ -312,11 +315,11 @@ func (w *work) finish(ctx context.Context, res *result) (flow.Output, error) {
 		return flow.Output{}, &flow.Error{Op: "read the slot", Kind: flow.Invalid, Err: err}
 	}
 	m := &flow.Manifest{Run: w.req.Run, Step: w.job.Slot.Step, Attempt: w.req.Attempt, Time: at.UTC().Format(time.RFC3339), Created: w.now(),
-		Rows: res.rows, Schema: res.schema, Inputs: w.inputs, Read: w.read, Rejected: w.rejects.rows}
+		Rows: res.rows, Schema: res.schema, Inputs: w.inputs, Read: w.read, Rejected: w.rejects.Rows}
 	if m.Files, err = w.deliver(ctx, res.files); err != nil {
 		return flow.Output{}, err
 	}
-	if w.rejects.rows > 0 {
+	if w.rejects.Rows > 0 {
 		if m.Rejects, err = w.writeRejects(ctx); err != nil {
 			return flow.Output{}, err
 		}
@@ -372,9 +375,9 @@ func (w *work) writeRejects(ctx context.Context) ([]flow.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := format.WriteRejects(out, w.rejects.all)
+	n, err := format.WriteRejects(out, w.rejects.All)
 	if err == nil {
-		err = w.rejects.err
+		err = w.rejects.Err()
 	}
 	if err != nil {
 		return nil, errors.Join(err, out.Abort())

@@ -46,6 +46,7 @@ type Extract struct {
 	Args        json.RawMessage   `json:"args,omitempty"`         // a connector's further keys
 	Cursor      string            `json:"cursor,omitempty"`
 	Connection  string            `json:"connection,omitempty"`
+	Manifest    string            `json:"manifest,omitempty"` // what a FetchJob read already: the table source; From names the connection
 	Dataset     map[string]string `json:"dataset,omitempty"` // of another pipeline: pipeline, step, at
 }
 

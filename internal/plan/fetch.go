@@ -73,16 +73,17 @@ func skipChoice(extracted, own, skip string) object {
 	return object{{"Type", "Choice"}, {"Choices", []any{object{{"Condition", wrap(extracted + ".skipped=true")}, {"Next", skip}}}}, {"Default", own}}
 }
 
-// extracted is the path to what the step's extract left.
-func extracted(s *pipeline.Step, sc scope) string {
+// extracted is the extract of the step's own task: what was fetched.
+func extracted(s *pipeline.Step, sc scope) object {
+	at := inputOf(s.Key + flow.ExtractSuffix)
 	if sc == inItem {
-		return "$states.input.extracted"
+		at = "$states.input.extracted"
 	}
-	return inputOf(s.Key + flow.ExtractSuffix)
+	o := object{{"from", s.Extract.From.Raw}, {"manifest", wrap(at + ".manifest")}, {"rejects", limit(s.Extract.Rejects)}}
+	o.putSome("on_duplicate", s.Extract.OnDuplicate)
+	o.putSome("cursor", s.Extract.Cursor.Value)
+	return o
 }
-
-// sourceQuery is the SQL of a step that only checks or keeps what it extracts.
-const sourceQuery = "select * from source"
 
 func (c *compiler) fetchJob(s *pipeline.Step, sc scope) object {
 	x := s.Extract

@@ -224,16 +224,16 @@ func (c *compiler) datasetJob(n node, sc scope) (string, object) {
 	}
 	verb := "sql"
 	o := object{{"engine", c.t.Engine}, {"slot", c.slot(s.Key, "", sc)}}
-	if s.Extract != nil && !fetches(s) {
+	switch {
+	case fetches(s):
+		verb = "extract"
+		o.put("extract", extracted(s, sc))
+	case s.Extract != nil:
 		verb = "extract"
 		o.put("extract", c.extract(s, sc))
 	}
-	switch {
-	case s.SQL != nil:
+	if s.SQL != nil {
 		o.put("sql", c.sql(s.SQL, sc))
-		c.inputs(&o, s, sc)
-	case fetches(s):
-		o.put("sql", c.query(sourceQuery, nil, "", sc))
 		c.inputs(&o, s, sc)
 	}
 	if checks := c.checks(s, sc); len(checks) > 0 {
@@ -258,9 +258,6 @@ func (c *compiler) inputs(o *object, s *pipeline.Step, sc scope) {
 		at = "$states.input.steps."
 	}
 	inputs, unions := object{}, object{}
-	if fetches(s) {
-		inputs.put("source", wrap(extracted(s, sc)+".manifest"))
-	}
 	seen := map[string]bool{}
 	add := func(table string) {
 		if seen[table] || table == "source" || table == "previous" {
