@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"aws":           {"flow", "jsonata", "awsauth"},
 	"emr":           {"flow", "sparkjob", "dataset", "aws", "awsauth"},
 	"duckdb":        {"flow", "sparksql", "format", "dataset"},
+	"sparkjob":      {"flow"},
 	"sqlite":        {"runner", "flow", "machine"},
 	"conform":       {"flow", "format", "dataset", "machine", "runner"},
 	"conform/judge": {},

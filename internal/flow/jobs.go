@@ -181,6 +181,50 @@ type LoadJob struct {
 	Args        json.RawMessage `json:"args,omitempty"` // a connector's further keys
 }
 
+// SparkJob is one spark-submit: a user's script, or work of our own done in one session.
+// Verb: spark. The output of work is an object of each one's Output or LoadOutput by its
+// name; a script's is ScriptOutput.
+type SparkJob struct {
+	Script   string                 `json:"script,omitempty"`      // a file of the project or a URI
+	Args     []string               `json:"args,omitempty"`        // OutputURI in them stands for where an output goes
+	Conf     map[string]string      `json:"conf,omitempty"`        // the step's own
+	Target   map[string]string      `json:"target_conf,omitempty"` // the target's, which the step's win over
+	PyFiles  []string               `json:"py_files,omitempty"`
+	Jars     []string               `json:"jars,omitempty"`
+	Packages []string               `json:"packages,omitempty"` // Maven coordinates
+	Secrets  map[string]string      `json:"secrets,omitempty"`  // variable of the driver's environment → CONNECTION.FIELD
+	Outputs  map[string]SparkOutput `json:"outputs,omitempty"`  // what the script writes to {{ output.NAME }}
+	Work     []SparkWork            `json:"work,omitempty"`     // in order, in one session
+}
+
+// SparkOutput is a dataset that a script writes as Parquet.
+type SparkOutput struct {
+	Slot Slot `json:"slot"`
+}
+
+// SparkWork is one piece of a session's work: exactly one of its jobs is there. A table of a
+// dataset job, or the rows of a load, that an earlier piece of the same session makes is
+// named by WorkURI.
+type SparkWork struct {
+	Name    string      `json:"name"` // of the node in the graph: STEP, STEP.load
+	Dataset *DatasetJob `json:"dataset,omitempty"`
+	Load    *LoadJob    `json:"load,omitempty"`
+}
+
+// OutputURI stands in a script's arguments and settings for the folder of an output, which
+// carries run and attempt: the task that starts the attempt puts it in.
+func OutputURI(name string) string { return "tidemill-output://" + name + "/" }
+
+// WorkURI stands for the manifest of a dataset that an earlier piece of the same session makes.
+func WorkURI(name string) string { return "tidemill-work://" + name }
+
+// ScriptOutput is what a script leaves in the machine's data. With one output that output's
+// fields stand beside, so that a step with one output is a step with a dataset.
+type ScriptOutput struct {
+	Exit    int               `json:"exit"`
+	Outputs map[string]Output `json:"outputs,omitempty"` // by the output's name
+}
+
 // LoadOutput is what a load leaves in the machine's data.
 type LoadOutput struct {
 	To     string `json:"to"`

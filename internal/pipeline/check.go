@@ -462,6 +462,19 @@ func (s *Step) MakesDataset() bool {
 	return s.Extract != nil || s.SQL != nil || s.Spark != nil && len(s.Spark.Output) == 1
 }
 
+// MakesTables tells whether the step leaves datasets, under its own name or STEP_NAME.
+func (s *Step) MakesTables() bool {
+	return s.MakesDataset() || s.Spark != nil && len(s.Spark.Output) > 1
+}
+
+// OutputTable is the table of a script's output: the step's own where it is the only one.
+func (s *Step) OutputTable(output string) string {
+	if len(s.Spark.Output) == 1 {
+		return s.Key
+	}
+	return s.Key + "_" + output
+}
+
 // TableStep finds the step that makes the table of a name: the step itself, or STEP_NAME of
 // a script with several outputs.
 func (pl *Pipeline) TableStep(table string) (string, bool) {
@@ -471,13 +484,23 @@ func (pl *Pipeline) TableStep(table string) (string, bool) {
 	for _, e := range pl.Steps {
 		if s := e.Value.Spark; s != nil && len(s.Output) > 1 {
 			for _, o := range s.Output {
-				if table == e.Key+"_"+o.Value {
+				if table == e.Value.OutputTable(o.Value) {
 					return e.Key, true
 				}
 			}
 		}
 	}
 	return "", false
+}
+
+// ManifestPath leads from what a table's step left to the table's manifest: .manifest, or
+// .outputs.NAME.manifest of a script with several outputs.
+func (pl *Pipeline) ManifestPath(table string) string {
+	if _, own := pl.Nodes[table]; own {
+		return ".manifest"
+	}
+	step, _ := pl.TableStep(table)
+	return ".outputs." + strings.TrimPrefix(table, step+"_") + ".manifest"
 }
 
 func (pl *Pipeline) tableNames() []string {
@@ -488,7 +511,7 @@ func (pl *Pipeline) tableNames() []string {
 		}
 		if s := e.Value.Spark; s != nil && len(s.Output) > 1 {
 			for _, o := range s.Output {
-				names = append(names, e.Key+"_"+o.Value)
+				names = append(names, e.Value.OutputTable(o.Value))
 			}
 		}
 	}

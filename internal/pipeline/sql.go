@@ -52,6 +52,29 @@ func (s *SQL) Fault(offset int, message, hint string) Fault {
 	return f
 }
 
+// Marked is the text with mark(i) in the place of its i-th {{ … }}.
+func (s *SQL) Marked(mark func(i int) string) string {
+	if s.Query == nil {
+		return s.Text
+	}
+	var b strings.Builder
+	off := 0
+	for i, p := range s.Query.Params() {
+		begin := p.Pos.Offset
+		if s.predicate {
+			begin -= len(predicateHead)
+		}
+		b.WriteString(s.Text[off:begin])
+		b.WriteString(mark(i))
+		off = begin + len("{{") + len(p.Raw) + len("}}")
+	}
+	b.WriteString(s.Text[off:])
+	return b.String()
+}
+
+// predicateHead makes a query of a condition.
+const predicateHead = "select * from t where "
+
 // Mentions tells whether a place of the query mentions one of the names.
 func (s *SQL) Mentions(names ...string) bool {
 	if s == nil {
@@ -114,8 +137,7 @@ func (s *SQL) spark(d *decoder, n *node) {
 	}
 	parsed, prefix := text, 0
 	if s.predicate {
-		const head = "select * from t where "
-		parsed, prefix = head+text, len(head)
+		parsed, prefix = predicateHead+text, len(predicateHead)
 	}
 	q, err := sparksql.Parse(parsed)
 	if err != nil {

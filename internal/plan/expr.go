@@ -20,10 +20,14 @@ const (
 )
 
 // env is the JSONata text of the object whose fields a template's names are.
-func (s scope) env(t *pipeline.Template) string {
+func (c *compiler) env(s scope, t *pipeline.Template) string {
 	switch {
+	case s == inItem && t.Mentions("output"):
+		return "$merge([$run,$states.input,{'output':" + c.outputs + "}])"
 	case s == inItem:
 		return "$merge([$run,$states.input])"
+	case t.Mentions("output"):
+		return "$merge([$run,{'output':" + c.outputs + ",'steps':$states.input}])"
 	case t.Mentions("steps"):
 		return "$merge([$run,{'steps':$states.input}])"
 	}
@@ -120,7 +124,7 @@ func (c *compiler) jsonata(t *pipeline.Template, s scope) string {
 			out = append(out, quote(p.Text))
 			continue
 		}
-		e := s.env(t) + ".(" + p.Src + ")"
+		e := c.env(s, t) + ".(" + p.Src + ")"
 		if len(parts) > 1 && !plainName(p) {
 			// & takes nothing for an empty text: a name that is not there must not vanish.
 			e = "($v:=" + e + ";$exists($v)?$string($v):$error(" + quote("{{ "+p.Src+" }} has no value") + "))"

@@ -109,10 +109,7 @@ func (c *compiler) emit(t *tree, to string) string {
 	case t.isLeaf():
 		return c.emitNode(c.nodes[t.node], to)
 	case !t.parallel:
-		for i := len(t.children) - 1; i >= 0; i-- {
-			to = c.emit(t.children[i], to)
-		}
-		return to
+		return c.emitSeries(t.children, to)
 	}
 	c.parallels++
 	name := fmt.Sprintf("run.parallel_%d", c.parallels)
@@ -124,6 +121,28 @@ func (c *compiler) emit(t *tree, to string) string {
 	next(&o, to)
 	c.put(name, o)
 	return name
+}
+
+// emitSeries writes what comes one after the other, the last first. Neighbours that lose
+// nothing by it share a Spark session.
+func (c *compiler) emitSeries(children []*tree, to string) string {
+	for i := len(children) - 1; i >= 0; {
+		from := i
+		for from >= 0 && c.chainable(children[from]) {
+			from--
+		}
+		if i-from > 1 {
+			nodes := make([]node, 0, i-from)
+			for _, t := range children[from+1 : i+1] {
+				nodes = append(nodes, c.nodes[t.node])
+			}
+			to, i = c.chain(nodes, to), from
+			continue
+		}
+		to = c.emit(children[i], to)
+		i--
+	}
+	return to
 }
 
 // loads are the nodes that write outside.
@@ -160,7 +179,7 @@ func (c *compiler) tail() string {
 
 func (c *compiler) makesDatasets() bool {
 	for _, n := range c.nodes {
-		if !n.load && n.step.MakesDataset() {
+		if !n.load && n.step.MakesTables() {
 			return true
 		}
 	}

@@ -15,6 +15,27 @@ type member struct {
 
 func (o *object) put(key string, value any) { *o = append(*o, member{key, value}) }
 
+// get is the value under a key, or nil.
+func (o object) get(key string) any {
+	for _, m := range o {
+		if m.key == key {
+			return m.value
+		}
+	}
+	return nil
+}
+
+// set puts a value under a key, in the place of one that is there.
+func (o *object) set(key string, value any) {
+	for i := range *o {
+		if (*o)[i].key == key {
+			(*o)[i].value = value
+			return
+		}
+	}
+	o.put(key, value)
+}
+
 // putSome adds the value unless it is the zero of its kind.
 func (o *object) putSome(key string, value any) {
 	switch v := value.(type) {

@@ -53,6 +53,7 @@ type compiler struct {
 	guarded   bool // a step has run_if: failures are noted and carried on
 	parallels int
 	states    object
+	outputs   string // JSONata of the outputs of the script that is being written
 }
 
 // node is what stands in the graph: a step, or the load beside one.
@@ -103,8 +104,8 @@ func (c *compiler) fault(pos pipeline.Pos, hint, format string, args ...any) {
 
 // refuseUnbuilt names what the file format knows and this program does not do yet.
 func (c *compiler) refuseUnbuilt() {
-	if c.t.Engine != "duckdb" {
-		c.fault(c.t.Pos, "targets with engine duckdb work", "target %q: engine %s is not built yet", c.target, c.t.Engine)
+	if c.t.Engine == "emr" {
+		c.fault(c.t.Pos, "targets with engine duckdb or spark work", "target %q: engine %s is not built yet", c.target, c.t.Engine)
 	}
 	if c.t.Orchestrator == "aws" {
 		c.fault(c.t.Pos, "", "target %q: orchestrator aws is not built yet", c.target)
@@ -115,9 +116,6 @@ func (c *compiler) refuseUnbuilt() {
 }
 
 func (c *compiler) refuseStep(s *pipeline.Step) {
-	if s.Spark != nil {
-		c.fault(s.Spark.Pos, "", "step %q: the verb spark is not built yet", s.Key)
-	}
 	if x := s.Extract; x != nil {
 		if x.Dataset.Value != "" {
 			c.fault(x.Dataset.Pos, "", "step %q: reading another pipeline's dataset is not built yet", s.Key)

@@ -52,11 +52,28 @@ var together = map[string]string{
 	"together_skipped": `{ a: { sql: select 1 as x, when: params.n > 1, load: { to: out/a, scope: all } } }`,
 }
 
+// onSpark are machines of a target whose engine is Spark.
+var onSpark = map[string]string{
+	"spark_one":     `{ a: { extract: { from: "data/{{ ds }}/*.csv" }, sql: "select * from source where d = {{ ds }} limit {{ params.n }}", checks: [ { sql: "x > {{ params.n }}" } ], load: { to: out/a, scope: all } } }`,
+	"spark_chain":   `{ a: { sql: select 1 as x }, b: { sql: select * from a }, c: { sql: select * from b, retry: {} }, d: { sql: select * from c }, e: { load: { from: d, to: out/e, scope: all } } }`,
+	"spark_diamond": `{ a: { sql: select 1 as x }, b: { sql: select * from a }, c: { sql: select * from a, when: params.n > 1 }, d: { sql: select * from b join c on b.x = c.x } }`,
+	"spark_each":    `{ a: { sql: select 1 as region }, b: { sql: "select * from a where region = {{ row }}", each: a.region }, c: { sql: select * from b } }`,
+	"spark_own":     `{ a: { copy: { from: a.csv, to: b.csv } }, b: { extract: { from: b.csv }, after: a } }`,
+}
+
+// scripts are machines with a script of the user, on both engines.
+var scripts = map[string]string{
+	"script":         `{ a: { spark: { script: "s3://{{ var.lake }}/x.py", args: ["--date", "{{ ds_nodash }}"], conf: { spark.executor.memory: 1g }, py_files: [lib.py], jars: [x.jar], packages: ["a:b:1"] }, timeout: 1h, retry: { attempts: 2 } } }`,
+	"script_output":  `{ a: { spark: { script: x.py, output: rows, args: ["{{ output.rows }}", "{{ ds }}:{{ output.rows }}/x"] } }, b: { sql: select * from a } }`,
+	"script_outputs": `{ a: { spark: { script: x.py, output: [p, q], args: ["{{ output.p }}", "{{ output.q }}"] } }, b: { sql: select * from a_p join a_q on true }, c: { load: { from: a_q, to: out/q, scope: all } } }`,
+	"script_checks":  `{ a: { spark: { script: x.py, output: rows, args: ["{{ output.rows }}"] }, checks: [ { unique: x } ], keep: { mode: append } } }`,
+}
+
 func project(t testing.TB, head, steps string) (*pipeline.Project, *pipeline.Pipeline) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"tidemill.yaml":    "project: p\nvars: { lake: out }\nconnections: { c: { type: later }, db: { type: postgres }, api: { type: rest } }\ntargets: { far: { engine: spark } }\n",
+		"tidemill.yaml":    "project: p\nvars: { lake: out }\nconnections: { c: { type: later }, db: { type: postgres }, api: { type: rest } }\ntargets: { far: { engine: spark, spark: { conf: { spark.sql.shuffle.partitions: \"4\" } } }, cloud: { engine: emr, cluster: { release: emr-7.13.0 } } }\n",
 		"pipelines/p.yaml": "params: { n: 3, list: [ { name: a } ] }\n" + head + "steps: " + steps + "\n",
 	} {
 		file := filepath.Join(dir, name)
@@ -89,12 +106,20 @@ func compile(t testing.TB, head, steps, target string, only ...string) (*plan.Ma
 
 func TestGoldenMachines(t *testing.T) {
 	t.Parallel()
-	all := map[string][2]string{}
+	all := map[string][3]string{}
 	for name, steps := range shapes {
-		all[name] = [2]string{"", steps}
+		all[name] = [3]string{"", steps, "local"}
 	}
 	for name, steps := range together {
-		all[name] = [2]string{"publish: together\n", steps}
+		all[name] = [3]string{"publish: together\n", steps, "local"}
+		all["spark_"+name] = [3]string{"publish: together\n", steps, "far"}
+	}
+	for name, steps := range onSpark {
+		all[name] = [3]string{"", steps, "far"}
+	}
+	for name, steps := range scripts {
+		all[name] = [3]string{"", steps, "local"}
+		all["spark_"+name] = [3]string{"", steps, "far"}
 	}
 	if len(all) < 20 {
 		t.Fatalf("%d shapes", len(all))
@@ -102,14 +127,14 @@ func TestGoldenMachines(t *testing.T) {
 	for name, x := range all {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m, faults := compile(t, x[0], x[1], "local")
+			m, faults := compile(t, x[0], x[1], x[2])
 			if m == nil {
 				t.Fatal(faults)
 			}
 			if _, err := asl.Parse(m.Text); err != nil {
 				t.Errorf("the machine is no States Language: %v", err)
 			}
-			again, _ := compile(t, x[0], x[1], "local")
+			again, _ := compile(t, x[0], x[1], x[2])
 			if again.Hash != m.Hash {
 				t.Error("the same pipeline gives another text")
 			}
@@ -138,8 +163,8 @@ func TestGoldenMachines(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ steps, target, want string }{
-		{`{ a: { spark: { script: x.py } } }`, "local", "the verb spark is not built yet"},
-		{`{ a: { sql: select 1 as x } }`, "far", "engine spark is not built yet"},
+		{`{ a: { sql: select 1 as x } }`, "cloud", "engine emr is not built yet"},
+		{`{ a: { spark: { script: x.py, output: rows }, checks: [ { not_null: x } ], each: [p, q] } }`, "far", "do not go together with each"},
 		{`{ a: { extract: { from: c, query: select 1 } } }`, "local", "connections of type later are not built yet"},
 		{`{ a: { extract: { dataset: p.q } } }`, "local", "another pipeline's dataset is not built yet"},
 		{`{ a: { sql: select 1 as x }, b: { load: { from: a, to: out/x, scope: all, register: { glue: d.t } } } }`, "local", "register is not built yet"},

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -43,12 +44,49 @@ func (c *compiler) work(n node, to string) string {
 	if s.State != nil && !n.load {
 		return c.raw(n, to)
 	}
+	if s.Spark != nil && !n.load && (len(s.Checks) > 0 || s.Keep != nil) {
+		return c.settledScript(n, to)
+	}
 	sc := outer
 	if s.Each != nil && !n.load {
 		sc = inItem
 	}
-	verb, arguments := c.job(n, sc)
-	task := object{{"Type", "Task"}, {"Resource", resource(verb)}, {"Arguments", arguments}}
+	if n.load && c.isSparkWork(n) && !c.staged() {
+		to = c.flip(n, to)
+	}
+	task, output := c.task(n, sc)
+	if sc == inItem {
+		if output != result {
+			task.put("Output", wrap(output))
+		}
+		return c.each(n, task, to)
+	}
+	c.catchAll(n, &task, to)
+	task.put("Output", mergeOutput(n.name, output))
+	next(&task, to)
+	c.put(n.name, task)
+	if !n.load && twoStates(s) {
+		return c.extractFirst(n, to)
+	}
+	return n.name
+}
+
+// result is what a task left.
+const result = "$states.result"
+
+// task is the state that does a node's work, without where it leads, and what it leaves.
+func (c *compiler) task(n node, sc scope) (task object, output string) {
+	s := n.step
+	var verb string
+	var arguments object
+	output = result
+	if c.isSparkWork(n) {
+		verb = "spark"
+		arguments, output = c.sparkJob(n, sc)
+	} else {
+		verb, arguments = c.job(n, sc)
+	}
+	task = object{{"Type", "Task"}, {"Resource", resource(verb)}, {"Arguments", arguments}}
 	if s.Timeout != nil {
 		task.put("TimeoutSeconds", seconds(s.Timeout.Duration))
 	}
@@ -59,17 +97,7 @@ func (c *compiler) work(n node, to string) string {
 	if len(retry) > 0 {
 		task.put("Retry", retry)
 	}
-	if sc == inItem {
-		return c.each(n, task, to)
-	}
-	c.catchAll(n, &task, to)
-	task.put("Output", mergeOutput(n.name, "$states.result"))
-	next(&task, to)
-	c.put(n.name, task)
-	if !n.load && twoStates(s) {
-		return c.extractFirst(n, to)
-	}
-	return n.name
+	return task, output
 }
 
 // catchAll notes a failure and carries on, in a pipeline where steps run_if one failed.
@@ -234,8 +262,14 @@ func (c *compiler) datasetJob(n node, sc scope) (string, object) {
 	}
 	if s.SQL != nil {
 		o.put("sql", c.sql(s.SQL, sc))
-		c.inputs(&o, s, sc)
 	}
+	c.settle(&o, s, sc)
+	return verb, o
+}
+
+// settle adds what is done about a step's rows once they are there, and the tables needed.
+func (c *compiler) settle(o *object, s *pipeline.Step, sc scope) {
+	c.inputs(o, s, sc)
 	if checks := c.checks(s, sc); len(checks) > 0 {
 		o.put("checks", checks)
 	}
@@ -248,7 +282,6 @@ func (c *compiler) datasetJob(n node, sc scope) (string, object) {
 		}
 		o.put("keep", keep)
 	}
-	return verb, o
 }
 
 // inputs are the manifests of the tables that a step's SQL and checks name.
@@ -269,9 +302,9 @@ func (c *compiler) inputs(o *object, s *pipeline.Step, sc scope) {
 			return
 		}
 		if c.pl.Steps[c.pl.Nodes[step]].Value.Each != nil {
-			unions.put(table, wrap("["+at+step+".items.manifest]"))
+			unions.put(table, wrap("["+at+step+".items"+c.pl.ManifestPath(table)+"]"))
 		} else {
-			inputs.put(table, wrap(at+step+".manifest"))
+			inputs.put(table, wrap(at+step+c.pl.ManifestPath(table)))
 		}
 	}
 	for _, t := range s.Tables() {
@@ -294,7 +327,10 @@ func (c *compiler) inputs(o *object, s *pipeline.Step, sc scope) {
 // sql is a query by hash with the values of its places.
 func (c *compiler) sql(q *pipeline.SQL, sc scope) object {
 	text, values, dialect := q.Text, q.Values, ""
-	if q.Duck != nil && c.t.Engine == "duckdb" {
+	switch {
+	case c.onSpark():
+		text = q.Marked(func(i int) string { return fmt.Sprintf(":p%d", i) })
+	case q.Duck != nil:
 		text, values, dialect = q.Duck.Text, q.Duck.Values, "duckdb"
 	}
 	return c.query(text, values, dialect, sc)
@@ -457,7 +493,7 @@ func (c *compiler) loadJob(n node, phase string) object {
 	from, _ := c.pl.TableStep(table)
 	o := object{{"engine", c.t.Engine},
 		{"load", object{{"pipeline", c.pl.Name.Value}, {"step", s.Key}, {"time", wrap("$run.slot")}, {"params", wrap("$run.params_hash")}}},
-		{"from", wrap(inputOf(from) + ".manifest")}, {"to", c.text(&l.To, outer)}}
+		{"from", wrap(inputOf(from) + c.pl.ManifestPath(table))}, {"to", c.text(&l.To, outer)}}
 	mode := l.Mode
 	if mode == "" {
 		mode = "replace"
@@ -507,13 +543,18 @@ func (c *compiler) whenLoaded(n node, flip, to string) string {
 func (c *compiler) publish() string {
 	var parts []string
 	for _, n := range c.nodes {
-		if n.load || !n.step.MakesDataset() {
+		if n.load {
 			continue
 		}
+		items := ""
 		if n.step.Each != nil {
-			parts = append(parts, inputOf(n.step.Key)+".items.manifest")
-		} else {
-			parts = append(parts, inputOf(n.step.Key)+".manifest")
+			items = ".items"
+		}
+		switch {
+		case n.step.MakesDataset():
+			parts = append(parts, inputOf(n.step.Key)+items+".manifest")
+		case n.step.MakesTables():
+			parts = append(parts, inputOf(n.step.Key)+items+".outputs.*.manifest")
 		}
 	}
 	o := object{{"Type", "Task"}, {"Resource", resource("publish")},
