@@ -4,41 +4,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	duckdb "github.com/duckdb/duckdb-go/v2"
 
+	"github.com/tidemill/tidemill/internal/extract"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/format"
 )
 
-// rereadError says that a CSV is to be read in Go, and why. DuckDB's own reader is fused
-// with the query and fast; the Go reader is the judge of what it does not see or does otherwise.
-type rereadError struct{ why string }
-
-func (e *rereadError) Error() string { return "read in Go: " + e.why }
-
 // bindSource makes the table source.
 func (w *work) bindSource(ctx context.Context, src *source) error {
-	w.tables["source"] = src.schema
+	w.tables["source"] = src.Schema
 	switch {
-	case src.kind == "dataset":
+	case src.Kind == "dataset":
 		return w.bindSets(ctx, "source", src.set)
-	case len(src.files) == 0:
-		sel, err := nothing(src.schema)
+	case len(src.Files) == 0:
+		sel, err := nothing(src.Schema)
 		if err != nil {
 			return w.noColumns(err)
 		}
 		return w.exec(ctx, "CREATE TEMP VIEW source AS "+sel)
-	case src.kind == "parquet":
+	case src.Kind == "parquet":
 		return w.bindParquet(ctx, src)
-	case src.kind == "csv" && !src.inGo && fusible(src):
+	case src.Kind == "csv" && !src.InGo && fusible(src):
 		return w.exec(ctx, "CREATE TEMP VIEW source AS "+readCSVs(src))
 	}
 	return w.readInGo(ctx, src)
@@ -50,20 +42,16 @@ func (w *work) noColumns(err error) error {
 		return &flow.Error{Op: "read " + w.job.Extract.From, Kind: flow.Invalid, Err: errors.New("it is empty and its columns are not known"), Hint: "Declare its columns."}
 	}
 	_ = err
-	return w.emptyError()
-}
-
-func (w *work) emptyError() error {
-	return &flow.Error{Op: "read " + w.job.Extract.From, Kind: flow.Invalid, Err: errors.New("it has no records"), Hint: "If that may be, set on_empty: ok or skip."}
+	return w.reader.Empty()
 }
 
 // fusible tells whether DuckDB's reader can be trusted with the dialect.
 func fusible(src *source) bool {
-	c := src.csv
+	c := src.CSV
 	if c.CR || c.Comment != 0 || c.Quote == 0 || c.Escape == 0 || c.Delimiter == ' ' || c.Delimiter == 0 {
 		return false
 	}
-	for _, col := range src.schema {
+	for _, col := range src.Schema {
 		t, err := format.ParseType(col.Type)
 		if err != nil || t.Kind >= format.Array || t.Kind == format.Binary || t.Kind == format.Void {
 			return false
@@ -79,36 +67,23 @@ func fusible(src *source) bool {
 // the same columns in the same order.
 func readCSVs(src *source) string {
 	var selects []string
-	for _, g := range groupsOf(src) {
+	for _, g := range src.Groups() {
 		selects = append(selects, readGroup(src, g))
 	}
 	return strings.Join(selects, " UNION ALL ")
 }
 
-func groupsOf(src *source) [][]input {
-	var groups [][]input
-	for _, f := range src.files {
-		i := slices.IndexFunc(groups, func(g []input) bool { return slices.Equal(g[0].header, f.header) })
-		if i < 0 {
-			groups = append(groups, []input{f})
-		} else {
-			groups[i] = append(groups[i], f)
-		}
-	}
-	return groups
-}
-
-func readGroup(src *source, g []input) string {
+func readGroup(src *source, g []extract.File) string {
 	f := g[0]
-	raw := make([]string, len(f.header)) // the type that the reader is told, by place
+	raw := make([]string, len(f.Header)) // the type that the reader is told, by place
 	for i := range raw {
 		raw[i] = "VARCHAR"
 	}
-	cols := make([]string, len(src.schema))
-	for i, c := range src.schema {
+	cols := make([]string, len(src.Schema))
+	for i, c := range src.Schema {
 		t, _ := format.ParseType(c.Type) //nolint:errcheck // fusible has looked
 		name := format.QuoteDuckDB(c.Name)
-		p := f.places[i]
+		p := f.Places[i]
 		if p < 0 {
 			cols[i] = "CAST(NULL AS " + t.DuckDB() + ") AS " + name
 			continue
@@ -124,9 +99,9 @@ func readGroup(src *source, g []input) string {
 	}
 	paths := make([]string, len(g))
 	for i, x := range g {
-		paths[i] = x.path
+		paths[i] = x.Path
 	}
-	c := src.csv
+	c := src.CSV
 	opts := []string{"columns = {" + strings.Join(told, ", ") + "}", "auto_detect = false", "delim = " + quote(string(rune(c.Delimiter))),
 		"quote = " + quote(string(rune(c.Quote))), "escape = " + quote(string(rune(c.Escape))), "header = " + strconv.FormatBool(c.Header),
 		"nullstr = " + list(append([]string{""}, c.Nulls...)), "allow_quoted_nulls = true", "store_rejects = true", "hive_partitioning = false"}
@@ -159,9 +134,9 @@ func rereadable(err error) (string, bool) {
 
 // reconcile proves that the fused read lost nothing and bent nothing: every record of the
 // files was given to the query or rejected, and the rejects are those of the Go reader.
-func (w *work) reconcile(ctx context.Context, src *source, v *survey) error {
-	if v.err != nil {
-		return v.err
+func (w *work) reconcile(ctx context.Context, src *source, v *extract.Survey) error {
+	if v.Err != nil {
+		return v.Err
 	}
 	given, err := w.scanned(src)
 	if err != nil {
@@ -170,8 +145,8 @@ func (w *work) reconcile(ctx context.Context, src *source, v *survey) error {
 	if err := w.takeRejects(ctx, src, v); err != nil {
 		return err
 	}
-	if w.read = given + w.rejects.Rows; w.read != v.records {
-		return &rereadError{fmt.Sprintf("DuckDB gave %d records and %d rejects, the files have %d", given, w.rejects.Rows, v.records)}
+	if w.read = given + w.rejects.Rows; w.read != v.Records {
+		return &extract.Reread{Why: fmt.Sprintf("DuckDB gave %d records and %d rejects, the files have %d", given, w.rejects.Rows, v.Records)}
 	}
 	return nil
 }
@@ -196,7 +171,7 @@ func (w *work) scanned(src *source) (int64, error) {
 		}
 	}
 	walk(info)
-	groups := int64(len(groupsOf(src)))
+	groups := int64(len(src.Groups()))
 	times := scans / groups
 	if times == 0 || scans%groups != 0 || sum%times != 0 {
 		return sum, nil // the counts will not agree
@@ -206,21 +181,21 @@ func (w *work) scanned(src *source) (int64, error) {
 
 // bindParquet makes source of Parquet files, each with its own columns.
 func (w *work) bindParquet(ctx context.Context, src *source) error {
-	selects := make([]string, len(src.files))
-	for i, f := range src.files {
-		cols := make([]string, len(src.schema))
-		for k, c := range src.schema {
+	selects := make([]string, len(src.Files))
+	for i, f := range src.Files {
+		cols := make([]string, len(src.Schema))
+		for k, c := range src.Schema {
 			t, err := format.ParseType(c.Type)
 			if err != nil {
 				return err
 			}
 			expr := "NULL"
-			if p := f.places[k]; p >= 0 {
-				expr = format.QuoteDuckDB(f.header[p])
+			if p := f.Places[k]; p >= 0 {
+				expr = format.QuoteDuckDB(f.Header[p])
 			}
 			cols[k] = "CAST(" + expr + " AS " + t.DuckDB() + ") AS " + format.QuoteDuckDB(c.Name)
 		}
-		selects[i] = "SELECT " + strings.Join(cols, ", ") + " FROM " + readParquet([]string{f.path})
+		selects[i] = "SELECT " + strings.Join(cols, ", ") + " FROM " + readParquet([]string{f.Path})
 	}
 	if err := w.exec(ctx, "CREATE TEMP VIEW source AS "+strings.Join(selects, " UNION ALL ")); err != nil {
 		return err
@@ -230,9 +205,9 @@ func (w *work) bindParquet(ctx context.Context, src *source) error {
 
 // readInGo reads the source by the Go readers into a table.
 func (w *work) readInGo(ctx context.Context, src *source) error {
-	use := w.used(src)
+	use := w.reader.Used(src.Source)
 	if len(use) == 0 {
-		use = flow.Schema{{Name: src.schema[0].Name, Type: "string", Nullable: true}}
+		use = flow.Schema{{Name: src.Schema[0].Name, Type: "string", Nullable: true}}
 	}
 	schema, err := format.ArrowSchema(use)
 	if err != nil {
@@ -244,8 +219,15 @@ func (w *work) readInGo(ctx context.Context, src *source) error {
 	var stats format.Stats
 	go func() {
 		defer close(feed.batches)
-		for _, f := range src.files {
-			if feed.fail = w.feedFile(ctx, src, f, use, &stats, feed); feed.fail != nil {
+		for b, err := range w.reader.Read(ctx, src.Source, use, w.rejects.Add, &stats) {
+			if feed.fail = err; err != nil {
+				return
+			}
+			select {
+			case feed.batches <- b:
+			case <-ctx.Done():
+				b.Release()
+				feed.fail = ctx.Err()
 				return
 			}
 		}
@@ -265,44 +247,6 @@ func (w *work) readInGo(ctx context.Context, src *source) error {
 	if stats.Read != stats.Written+stats.Rejected {
 		return fmt.Errorf("read %d records, wrote %d and rejected %d", stats.Read, stats.Written, stats.Rejected)
 	}
-	return nil
-}
-
-func (w *work) feedFile(ctx context.Context, src *source, f input, use flow.Schema, stats *format.Stats, feed *feeder) error {
-	in, err := os.Open(f.path)
-	if err != nil {
-		return err
-	}
-	defer in.Close() //nolint:errcheck // only read
-	var before = *stats
-	var mine format.Stats
-	rd := format.Reading{File: f.show, Schema: use, Zone: w.s.Zone(), Drift: w.job.Extract.Drift, Reject: w.rejects.Add, Stats: &mine}
-	var batches func(func(flow.Batch, error) bool)
-	if src.kind == "csv" {
-		batches = format.ReadCSV(ctx, in, src.csv, len(f.header), placesOf(src, f, use), rd)
-	} else {
-		batches = format.ReadJSON(ctx, in, src.kind == "ndjson", rd)
-	}
-	last := time.Now()
-	for b, err := range batches {
-		if err != nil {
-			if strings.Contains(err.Error(), " is new") && src.kind != "csv" {
-				return w.driftError(f, 0, err)
-			}
-			return err
-		}
-		select {
-		case feed.batches <- b:
-		case <-ctx.Done():
-			b.Release()
-			return ctx.Err()
-		}
-		if time.Since(last) > 200*time.Millisecond {
-			last = time.Now()
-			w.req.Progress(flow.Progress{Doing: "read " + f.show, Rows: before.Read + mine.Read, Bytes: mine.Bytes, Total: f.size})
-		}
-	}
-	stats.Read, stats.Written, stats.Rejected = before.Read+mine.Read, before.Written+mine.Written, before.Rejected+mine.Rejected
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/dataset"
+	"github.com/tidemill/tidemill/internal/extract"
 	"github.com/tidemill/tidemill/internal/flow"
 )
 
@@ -139,7 +140,7 @@ func (l *loading) others(ctx context.Context) (map[string]loadRecord, []string, 
 			if records[rel], err = parseRecord(o.Name, text); err != nil {
 				return nil, nil, err
 			}
-		case !hidden(rel):
+		case !extract.Hidden(rel):
 			data = append(data, rel)
 		}
 	}

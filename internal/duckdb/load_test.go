@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidemill/tidemill/internal/extract"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/format"
 )
@@ -60,7 +61,7 @@ func (p *project) target(dir string) []string {
 	}
 	for _, n := range names2(p.t, p, dir) {
 		rel := strings.TrimPrefix(n, dir+"/")
-		if hidden(rel) || only != nil && !slices.Contains(only, rel) {
+		if extract.Hidden(rel) || only != nil && !slices.Contains(only, rel) {
 			continue
 		}
 		text, err := os.ReadFile(filepath.Join(p.root, n))

@@ -86,7 +86,7 @@ func (w *work) compute(ctx context.Context, q *query, src *source) (*result, err
 // readOnce runs what reads the source, with the survey beside it where the read is fused,
 // and then weighs what was read.
 func (w *work) readOnce(ctx context.Context, src *source, run func(context.Context) error) error {
-	fused := src != nil && src.kind == "csv" && !src.inGo && fusible(src) && len(src.files) > 0
+	fused := src != nil && src.Kind == "csv" && !src.InGo && fusible(src) && len(src.Files) > 0
 	if !fused {
 		if err := run(ctx); err != nil {
 			return err
@@ -107,13 +107,13 @@ func (w *work) weigh(src *source) error {
 		return nil
 	}
 	e := w.job.Extract
-	if src.kind != "dataset" && w.read == 0 {
+	if src.Kind != "dataset" && w.read == 0 {
 		switch e.OnEmpty {
 		case "ok":
 		case "skip":
 			return errSkip
 		default:
-			return w.emptyError()
+			return w.reader.Empty()
 		}
 	}
 	return w.bear(e.Rejects, w.read)
@@ -121,7 +121,7 @@ func (w *work) weigh(src *source) error {
 
 func (w *work) selectText(ctx context.Context, q *query, src *source) (duckText, error) {
 	if q == nil {
-		return duckText{sql: "SELECT * FROM source", columns: src.schema}, nil
+		return duckText{sql: "SELECT * FROM source", columns: src.Schema}, nil
 	}
 	text, err := q.translate(w.tables, w.Session.Timezone)
 	if err != nil || text.columns != nil {
@@ -208,12 +208,12 @@ func (w *work) cursor(ctx context.Context, src *source) (string, error) {
 	if src == nil || w.job.Extract.Cursor == "" {
 		return "", nil
 	}
-	i := format.Index(src.schema, w.job.Extract.Cursor)
+	i := format.Index(src.Schema, w.job.Extract.Cursor)
 	if i < 0 {
 		return "", &flow.Error{Op: "read the cursor", Kind: flow.Invalid, Err: fmt.Errorf("the extract has no column %s", w.job.Extract.Cursor)}
 	}
-	expr := "max(" + format.QuoteDuckDB(src.schema[i].Name) + ")"
-	if src.schema[i].Type == "timestamp" {
+	expr := "max(" + format.QuoteDuckDB(src.Schema[i].Name) + ")"
+	if src.Schema[i].Type == "timestamp" {
 		expr = "strftime(timezone('UTC', " + expr + "), '%Y-%m-%dT%H:%M:%S.%fZ')"
 	}
 	var v *string

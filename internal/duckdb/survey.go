@@ -3,7 +3,6 @@ package duckdb
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,56 +11,27 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/extract"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/format"
 )
 
-// survey is what the Go reader's eye saw of the files of a fused read, while DuckDB read them.
-type survey struct {
-	records int64
-	rejects map[string]map[int64]bool // by path: the places of records that the Go reader rejects
-	err     error
-}
-
-// used are the columns that the step reads, with their types: what is typed and checked.
-func (w *work) used(src *source) flow.Schema {
-	if src.use == nil || src.kind != "csv" {
-		return src.schema
-	}
-	var use flow.Schema
-	for _, c := range src.schema {
-		if slices.ContainsFunc(src.use, func(n string) bool { return strings.EqualFold(n, c.Name) }) || strings.EqualFold(c.Name, w.job.Extract.Cursor) {
-			use = append(use, c)
-		}
-	}
-	return use
-}
-
-// placesOf are, for each of some columns of the schema, its place in a record of the file.
-func placesOf(src *source, f input, use flow.Schema) []int {
-	places := make([]int, len(use))
-	for i, c := range use {
-		places[i] = f.places[format.Index(src.schema, c.Name)]
-	}
-	return places
-}
-
 // readBeside runs a fused read with a survey of its files beside it, and tells how far they are.
 func (w *work) readBeside(ctx context.Context, src *source, run func(context.Context) error) error {
 	total := int64(0)
-	for _, f := range src.files {
-		total += f.size
+	for _, f := range src.Files {
+		total += f.Size
 	}
 	doing := "read " + w.job.Extract.From
 	w.req.Progress(flow.Progress{Doing: doing, Total: total})
 	beside, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var bytes, records atomic.Int64
-	done := make(chan *survey, 1)
+	done := make(chan *extract.Survey, 1)
 	go func() {
-		v := w.surveyFiles(beside, src, &bytes, &records)
-		if v.err != nil {
-			stop(v.err) // DuckDB need not go on
+		v := w.reader.Survey(beside, src.Source, &bytes, &records)
+		if v.Err != nil {
+			stop(v.Err) // DuckDB need not go on
 		}
 		done <- v
 	}()
@@ -71,7 +41,7 @@ func (w *work) readBeside(ctx context.Context, src *source, run func(context.Con
 		w.tellShare(beside, flow.Progress{Doing: doing, Total: total}, &bytes, &records)
 	}()
 	err := run(beside)
-	var v *survey
+	var v *extract.Survey
 	if err == nil {
 		v = <-done
 	}
@@ -79,7 +49,7 @@ func (w *work) readBeside(ctx context.Context, src *source, run func(context.Con
 	<-told
 	if err != nil {
 		if why, ok := rereadable(err); ok && ctx.Err() == nil {
-			return &rereadError{why}
+			return &extract.Reread{Why: why}
 		}
 		return err
 	}
@@ -115,54 +85,10 @@ func (w *work) tellShare(ctx context.Context, p flow.Progress, bytes, records *a
 	}
 }
 
-// surveyFiles surveys every file of a fused source.
-func (w *work) surveyFiles(ctx context.Context, src *source, bytes, records *atomic.Int64) *survey {
-	v := &survey{rejects: map[string]map[int64]bool{}}
-	use := w.used(src)
-	for _, f := range src.files {
-		before, rows := bytes.Load(), v.records
-		v.err = func() error {
-			in, err := os.Open(f.path)
-			if err != nil {
-				return err
-			}
-			defer in.Close() //nolint:errcheck // only read
-			s, err := format.NewSurvey(src.csv, len(f.header), use, placesOf(src, f, use), w.s.Zone())
-			if err != nil {
-				return err
-			}
-			err = s.Read(ctx, in, func(b, n int64) { bytes.Store(before + b); records.Store(rows + n) })
-			v.records += s.Records
-			if len(s.Rejects) > 0 {
-				at := make(map[int64]bool, len(s.Rejects))
-				for _, o := range s.Rejects {
-					at[o] = true
-				}
-				v.rejects[f.path] = at
-			}
-			return err
-		}()
-		bytes.Store(before + f.size)
-		switch {
-		case v.err == nil:
-		case ctx.Err() != nil:
-			v.err = context.Cause(ctx)
-			return v
-		case flow.KindOf(v.err) == flow.Unknown && !errors.As(v.err, new(*os.PathError)):
-			v.err = &rereadError{f.show + ", " + v.err.Error()}
-			return v
-		default:
-			v.err = &flow.Error{Op: "read " + f.show, Kind: flow.KindOf(v.err), Hint: flow.HintOf(v.err), Err: v.err}
-			return v
-		}
-	}
-	return v
-}
-
 // takeRejects takes DuckDB's rejects over, in the Go reader's words, and proves that they
 // are the Go reader's: all of them and no others.
-func (w *work) takeRejects(ctx context.Context, src *source, v *survey) error {
-	t := &rejectTaker{w: w, src: src, use: w.used(src), marked: v.rejects}
+func (w *work) takeRejects(ctx context.Context, src *source, v *extract.Survey) error {
+	t := &rejectTaker{w: w, src: src, use: w.reader.Used(src.Source), marked: v.Rejects}
 	defer t.close()
 	rows, err := w.conn.QueryContext(ctx, `SELECT DISTINCT s.file_path, e.line_byte_position, e.error_type = 'LINE SIZE OVER MAXIMUM'
 FROM reject_errors e JOIN reject_scans s ON s.scan_id = e.scan_id AND s.file_id = e.file_id ORDER BY 1, 2`)
@@ -179,7 +105,7 @@ FROM reject_errors e JOIN reject_scans s ON s.scan_id = e.scan_id AND s.file_id 
 				return err
 			}
 			if long || !at.Valid {
-				return &rereadError{"a record is longer than DuckDB reads"}
+				return &extract.Reread{Why: "a record is longer than DuckDB reads"}
 			}
 			if err := t.take(path, at.Int64-1); err != nil {
 				return err
@@ -191,7 +117,7 @@ FROM reject_errors e JOIN reject_scans s ON s.scan_id = e.scan_id AND s.file_id 
 	}
 	for path, left := range t.marked {
 		if len(left) > 0 {
-			return &rereadError{fmt.Sprintf("%d records of %s do not fit, and DuckDB read them", len(left), path)}
+			return &extract.Reread{Why: fmt.Sprintf("%d records of %s do not fit, and DuckDB read them", len(left), path)}
 		}
 	}
 	return nil
@@ -204,7 +130,7 @@ type rejectTaker struct {
 	use    flow.Schema
 	marked map[string]map[int64]bool
 	file   *os.File
-	in     input
+	in     extract.File
 	path   string
 	at     int64 // of the last record
 
@@ -220,26 +146,26 @@ func (t *rejectTaker) take(path string, at int64) error {
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(t.src.files, func(f input) bool { return f.path == path })
+		i := slices.IndexFunc(t.src.Files, func(f extract.File) bool { return f.Path == path })
 		if i < 0 {
 			return fmt.Errorf("read rejects: %s is no file of the source", path)
 		}
-		t.file, t.path, t.in, t.counted, t.line, t.buf, t.at = f, path, t.src.files[i], 0, 1, make([]byte, 256<<10), -1
+		t.file, t.path, t.in, t.counted, t.line, t.buf, t.at = f, path, t.src.Files[i], 0, 1, make([]byte, 256<<10), -1
 	}
 	line, at, err := t.lineOf(at)
 	if err != nil {
-		return fmt.Errorf("read rejects of %s: %w", t.in.show, err)
+		return fmt.Errorf("read rejects of %s: %w", t.in.Show, err)
 	}
 	if at == t.at {
 		return nil // told of twice: by its first byte and by the line feed before it
 	}
 	t.at = at
-	v, err := format.Judge(io.NewSectionReader(t.file, at, 1<<20), t.src.csv, len(t.in.header), t.use, placesOf(t.src, t.in, t.use), t.w.s.Zone())
+	v, err := format.Judge(io.NewSectionReader(t.file, at, 1<<20), t.src.CSV, len(t.in.Header), t.use, extract.PlacesOf(t.src.Source, t.in, t.use), t.w.s.Zone())
 	if err != nil || v.Reason == "" {
-		return &rereadError{fmt.Sprintf("%s:%d is rejected by DuckDB alone", t.in.show, line)}
+		return &extract.Reread{Why: fmt.Sprintf("%s:%d is rejected by DuckDB alone", t.in.Show, line)}
 	}
 	delete(t.marked[path], at)
-	return t.w.rejects.Add(format.Reject{Reason: v.Reason, File: t.in.show, Line: line, Column: v.Column, Text: v.Text})
+	return t.w.rejects.Add(format.Reject{Reason: v.Reason, File: t.in.Show, Line: line, Column: v.Column, Text: v.Text})
 }
 
 // lineOf finds the physical line of the record at a place, and its true place.

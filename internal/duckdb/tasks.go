@@ -16,6 +16,7 @@ import (
 	"github.com/duckdb/duckdb-go/v2/mapping"
 
 	"github.com/tidemill/tidemill/internal/dataset"
+	"github.com/tidemill/tidemill/internal/extract"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/format"
 )
@@ -82,6 +83,7 @@ type work struct {
 	dir      string   // of the attempt in the store
 	inputs   []flow.Input
 	tables   map[string]flow.Schema // what the SQL may name
+	reader   *extract.Reader        // of an extract of files
 	kept     *dataset.Dataset       // the previous version, where the step keeps
 	warnings []string
 	rejects  format.RejectLog
@@ -268,11 +270,11 @@ func (w *work) make(ctx context.Context) (flow.Output, error) {
 // judges right, the session is made anew and the file is read in Go.
 func (w *work) result(ctx context.Context, q *query, src *source) (*result, error) {
 	res, err := w.attempt(ctx, q, src)
-	var again *rereadError
+	var again *extract.Reread
 	if !errors.As(err, &again) {
 		return res, err
 	}
-	fmt.Fprintf(w.req.Log, "read in Go: %s\n", again.why) //nolint:errcheck // the log is best effort
+	fmt.Fprintf(w.req.Log, "read in Go: %s\n", again.Why) //nolint:errcheck // the log is best effort
 	if err := w.closeSession(); err != nil {
 		return nil, err
 	}
@@ -292,7 +294,7 @@ func (w *work) result(ctx context.Context, q *query, src *source) (*result, erro
 	if err := w.bindInputs(ctx, q); err != nil {
 		return nil, err
 	}
-	src.inGo = true
+	src.InGo = true
 	return w.attempt(ctx, q, src)
 }
 

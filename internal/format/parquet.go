@@ -1,7 +1,6 @@
 package format
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -146,9 +145,9 @@ func ReadParquet(ctx context.Context, b flow.Bucket, name string) (*arrow.Schema
 	}, nil
 }
 
-// ParquetInfo is what the footer of a Parquet file tells.
-func ParquetInfo(footer []byte) (rows int64, schema flow.Schema, err error) {
-	pf, err := file.NewParquetReader(bytes.NewReader(footer))
+// ParquetFooter is what the footer of an open Parquet file tells.
+func ParquetFooter(r parquet.ReaderAtSeeker) (rows int64, schema flow.Schema, err error) {
+	pf, err := file.NewParquetReader(r)
 	if err != nil {
 		return 0, nil, err
 	}
