@@ -24,7 +24,7 @@ var mayImport = map[string][]string{
 	"awsauth":       {"flow"},
 	"sched":         {"flow", "jsonata"},
 	"asl":           {"flow", "jsonata", "awsauth"},
-	"connect/*":     {"flow", "jsonata", "awsauth"},
+	"connect/*":     {"flow", "jsonata", "awsauth", "format"}, // format: how a value is written as JSON
 	"format":        {"flow"},
 	"dataset":       {"flow", "format"},
 	"extract":       {"flow", "format"},

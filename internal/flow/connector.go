@@ -51,7 +51,8 @@ type Key struct {
 //
 //	key:"name" doc:"…" def:"…" enum:"a|b" req:"1"
 //
-// A field of type Secret is a secret; a pointer to a struct is a mapping.
+// A field of type Secret is a secret; a pointer to a struct is a mapping. With enum a mapping
+// may be one of the words instead, which is put into the struct's field tagged word:"1".
 func Define[C any](name, doc string, uses ...Use) Connector {
 	return Connector{Name: name, Doc: doc, Keys: keysOf(reflect.TypeFor[C]()), Uses: uses, Built: true}
 }
@@ -127,6 +128,14 @@ func set(f reflect.Value, x any, name string) error {
 	wrong := fmt.Errorf("key %s: a %s is wanted", name, f.Kind())
 	switch f.Kind() {
 	case reflect.Struct:
+		if word, ok := x.(string); ok {
+			for i := range f.NumField() {
+				if f.Type().Field(i).Tag.Get("word") != "" {
+					f.Field(i).SetString(word)
+					return nil
+				}
+			}
+		}
 		m, ok := x.(map[string]any)
 		if !ok {
 			return wrong

@@ -91,23 +91,6 @@ type Tester interface {
 	Test(ctx context.Context) (string, error)
 }
 
-// Sink is an outside system that is written.
-type Sink interface {
-	// Write writes rows. Writing an equal Load again leaves the same rows, whatever an
-	// earlier failed Write left behind.
-	Write(ctx context.Context, l Load, rows iter.Seq2[Batch, error]) (Receipt, error)
-	// Kind tells what an error that Write gave means for a retry.
-	Kind(err error) Kind
-	Close() error
-}
-
-// Receipt is what a Sink says about a write: read = written + rejected.
-type Receipt struct {
-	Read     int64 `json:"read"`
-	Written  int64 `json:"written"`
-	Rejected int64 `json:"rejected"`
-}
-
 // Load names one write into an outside system; equal loads are the same write.
 type Load struct {
 	Pipeline string `json:"pipeline"`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
 
 	"github.com/tidemill/tidemill/internal/flow"
 )
@@ -20,20 +22,9 @@ import (
 // decimals as numbers with all their digits; NaN and infinities as strings; times as ISO.
 func WriteNDJSON(w io.Writer, b flow.Batch) error {
 	var buf []byte
-	names := make([][]byte, b.NumCols())
-	for i := range names {
-		names[i] = append(appendString(nil, b.ColumnName(i)), ':')
-	}
+	objects := NewObjects(b, true)
 	for r := range int(b.NumRows()) {
-		buf = append(buf, '{')
-		for c := range names {
-			if c > 0 {
-				buf = append(buf, ',')
-			}
-			buf = append(buf, names[c]...)
-			buf = AppendJSON(buf, b.Column(c), r)
-		}
-		buf = append(buf, '}', '\n')
+		buf = append(objects.Append(buf, r), '\n')
 		if len(buf) > 64<<10 {
 			if _, err := w.Write(buf); err != nil {
 				return err
@@ -44,6 +35,49 @@ func WriteNDJSON(w io.Writer, b flow.Batch) error {
 	_, err := w.Write(buf)
 	return err
 }
+
+// Objects writes the rows of a batch as JSON objects.
+type Objects struct {
+	names [][]byte // each with the colon
+	cols  []arrow.Array
+	nulls bool
+}
+
+// NewObjects writes the columns of a batch but those to be left out; nulls says whether a
+// NULL field stands there as null or not at all.
+func NewObjects(b flow.Batch, nulls bool, without ...string) *Objects {
+	o := &Objects{nulls: nulls}
+	for i, c := range b.Columns() {
+		if name := b.ColumnName(i); !slices.Contains(without, name) {
+			o.names = append(o.names, append(appendString(nil, name), ':'))
+			o.cols = append(o.cols, c)
+		}
+	}
+	return o
+}
+
+// Append appends a row.
+func (o *Objects) Append(b []byte, row int) []byte {
+	b = append(b, '{')
+	first := true
+	for i, c := range o.cols {
+		if !o.nulls && c.IsNull(row) {
+			continue
+		}
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = AppendJSON(append(b, o.names[i]...), c, row)
+	}
+	return append(b, '}')
+}
+
+// AppendString appends a text as JSON.
+func AppendString(b []byte, s string) []byte { return appendString(b, s) }
+
+// Text is a value that is not NULL as a text: what stands in a csv.
+func Text(a arrow.Array, i int) string { return text(a, i) }
 
 func appendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
@@ -135,10 +169,51 @@ func AppendJSON(b []byte, a arrow.Array, i int) []byte {
 		if f := float64(a.Value(i)); !math.IsNaN(f) && !math.IsInf(f, 0) {
 			return strconv.AppendFloat(b, f, 'g', -1, 32)
 		}
-	case *array.Int8, *array.Int16, *array.Uint8, *array.Uint16, *array.Uint32, *array.Uint64, *array.Decimal128:
+	case *array.Decimal128:
+		return appendDecimal(b, a.Value(i), a.DataType().(*arrow.Decimal128Type).Scale)
+	case *array.Date32:
+		return append(a.Value(i).ToTime().UTC().AppendFormat(append(b, '"'), time.DateOnly), '"')
+	case *array.Timestamp:
+		return append(appendTime(append(b, '"'), a, i), '"')
+	case *array.Int8, *array.Int16, *array.Uint8, *array.Uint16, *array.Uint32, *array.Uint64:
 		return append(b, text(a, i)...)
 	}
 	return appendString(b, text(a, i))
+}
+
+// appendDecimal appends a decimal with all its digits.
+func appendDecimal(b []byte, n decimal128.Num, scale int32) []byte {
+	low := int64(n.LowBits()) //nolint:gosec // the sign is checked against the high bits
+	if scale < 0 || scale > 18 || n.HighBits() != low>>63 || low == math.MinInt64 {
+		return append(b, n.ToString(scale)...)
+	}
+	if low < 0 {
+		b, low = append(b, '-'), -low
+	}
+	if scale == 0 {
+		return strconv.AppendInt(b, low, 10)
+	}
+	unit := int64(math.Pow10(int(scale)))
+	b = append(strconv.AppendInt(b, low/unit, 10), '.')
+	rest := low % unit
+	for unit /= 10; unit > 0; unit /= 10 {
+		b = append(b, '0'+byte(rest/unit))
+		rest %= unit
+	}
+	return b
+}
+
+// appendTime appends an instant, with Z where the column is one of instants.
+func appendTime(b []byte, a *array.Timestamp, i int) []byte {
+	t := a.DataType().(*arrow.TimestampType)
+	at := time.UnixMicro(int64(a.Value(i))).UTC()
+	if t.Unit != arrow.Microsecond {
+		at = a.Value(i).ToTime(t.Unit).UTC()
+	}
+	if t.TimeZone == "" {
+		return at.AppendFormat(b, "2006-01-02T15:04:05.999999")
+	}
+	return at.AppendFormat(b, "2006-01-02T15:04:05.999999Z07:00")
 }
 
 // number64 writes a double so that it reads back as the same double, and as a double.
@@ -160,17 +235,9 @@ func text(a arrow.Array, i int) string {
 	case *array.Date32:
 		return a.Value(i).ToTime().UTC().Format(time.DateOnly)
 	case *array.Timestamp:
-		at := time.UnixMicro(int64(a.Value(i))).UTC()
-		if t := a.DataType().(*arrow.TimestampType); t.Unit != arrow.Microsecond {
-			at = a.Value(i).ToTime(t.Unit).UTC()
-		}
-		if a.DataType().(*arrow.TimestampType).TimeZone == "" {
-			return at.Format("2006-01-02T15:04:05.999999")
-		}
-		return at.Format("2006-01-02T15:04:05.999999Z07:00")
+		return string(appendTime(nil, a, i))
 	case *array.Decimal128:
-		t := a.DataType().(*arrow.Decimal128Type)
-		return a.Value(i).ToString(t.Scale)
+		return string(appendDecimal(nil, a.Value(i), a.DataType().(*arrow.Decimal128Type).Scale))
 	case *array.Float64:
 		return number64(a.Value(i))
 	case *array.Struct, array.ListLike:

@@ -1,4 +1,4 @@
-// Package move holds the tasks between systems that need no engine: copy, exists, run.
+// Package move holds the tasks between systems that need no engine: copy, exists, run, index.
 package move
 
 import (
@@ -8,13 +8,16 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/dataset"
 	"github.com/tidemill/tidemill/internal/flow"
 )
 
 // Config is what the tasks are given.
 type Config struct {
 	Lookup flow.Lookup
-	Dir    string // the project's folder: run starts in it
+	Store  dataset.Store
+	Sink   func(ctx context.Context, connection string) (flow.Sink, error) // opens it, or gives the open one
+	Dir    string                                                          // the project's folder: run starts in it
 	// Resolve puts the values of ${…} into the environment of a run; nil leaves them.
 	Resolve func(text string) (string, error)
 	Client  *http.Client  // for https:// sources; nil: one with sensible limits
@@ -35,7 +38,7 @@ func Tasks(c Config) map[string]flow.TaskFunc {
 	if m.Grace == 0 {
 		m.Grace = grace
 	}
-	return map[string]flow.TaskFunc{"copy": m.copy, "exists": m.exists, "run": m.run}
+	return map[string]flow.TaskFunc{"copy": m.copy, "exists": m.exists, "run": m.run, "index": m.index}
 }
 
 // newClient bounds connecting and the wait for an answer, not the body: files are large.

@@ -132,8 +132,10 @@ func (d *decoder) connectionValue(g Entry[Any], k flow.Key, what string) {
 		}
 		return
 	}
-	if len(k.Enum) > 0 && !slices.Contains(k.Enum, t.Raw) && len(k.Keys) == 0 {
+	if len(k.Enum) > 0 && !slices.Contains(k.Enum, t.Raw) {
 		d.fault(t.Pos, "one of "+strings.Join(k.Enum, ", "), "%q is no %s", t.Raw, k.Name)
+	} else if len(k.Keys) > 0 && len(k.Enum) == 0 {
+		d.fault(t.Pos, k.Doc, "%s is a mapping", k.Name)
 	}
 	refs, _ := SecretRefs(t.Raw)
 	if k.Secret && len(refs) == 0 && t.Raw != "" {
