@@ -40,7 +40,8 @@ var mayImport = map[string][]string{
 	"sqlite":        {"runner", "flow", "machine"},
 	"conform":       {"flow", "format", "dataset", "machine", "runner"},
 	"conform/judge": {},
-	"awslocal":      {"flow", "asl", "machine", "runner", "sched", "jsonata", "awsauth"},
+	"awslocal":      {"flow", "asl", "machine", "runner", "sched", "jsonata", "awsauth", "awslocal/*"},
+	"awslocal/*":    {"flow", "awslocal/*", "sparkjob", "spark"},
 	"cli":           {"*"},
 }
 

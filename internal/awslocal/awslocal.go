@@ -1,5 +1,6 @@
-// Package awslocal is AWS on localhost: one port that answers as S3 and STS do, for any
-// client of theirs. What a request is for is told by the service in its signature.
+// Package awslocal is AWS on localhost: one port that answers as S3, EMR, STS, Secrets Manager
+// and Systems Manager's parameters do, for any client of theirs. What a request is for is told
+// by the service in its signature.
 //
 // Any access key is accepted. The signature is checked for the key "test" in us-east-1,
 // whose secret is "test"; requests of other keys or regions are taken as they are.
@@ -21,6 +22,8 @@ import (
 
 	"github.com/pkg/xattr"
 
+	"github.com/tidemill/tidemill/internal/awslocal/awsjson"
+	"github.com/tidemill/tidemill/internal/awslocal/emr"
 	"github.com/tidemill/tidemill/internal/flow"
 )
 
@@ -43,6 +46,9 @@ type Config struct {
 	Dir    string           // where the state lies; it survives a restart
 	Memory bool             // keep the state in a temporary folder that is removed at the end
 	Now    func() time.Time // the time that answers tell; nil: the machine's
+	Clock  time.Duration    // how far the time is ahead of Now at first; POST /_tidemill/clock moves it
+	Pace   string           // how fast clusters change, one of emr.Paces; empty: the first
+	Path   string           // PATH of the programs that are steps of clusters
 	Log    *slog.Logger     // nil: nothing is logged
 	Ready  func(url string) // called once it answers
 }
@@ -76,15 +82,34 @@ func Serve(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	defer s3.stop()
+	at := "http://" + l.Addr().String()
+	clock := &clock{base: c.Now, ahead: c.Clock, moved: make(chan struct{}, 1)}
+	secrets, err := openSecrets(filepath.Join(dir, "secrets"), clock.now)
+	if err != nil {
+		return err
+	}
+	clusters, err := emr.New(emr.Config{
+		Dir: filepath.Join(dir, "emr"), Pace: c.Pace, Now: clock.now, Wake: clock.moved, Files: s3, Endpoint: at, Path: c.Path, Log: c.Log,
+	})
+	if err != nil {
+		return err
+	}
+	services := map[string]http.Handler{
+		"s3": s3, "sts": &sts{now: clock.now}, "elasticmapreduce": awsjson.Service(clusters.Serve),
+		"secretsmanager": awsjson.Service(secrets.manager), "ssm": awsjson.Service(secrets.parameters), "_tidemill": own(s3, clock),
+	}
+	work, end := context.WithCancel(ctx)
+	worked := make(chan error, 1)
+	go func() { worked <- clusters.Run(work) }()
+	defer func() { end(); err = errors.Join(err, <-worked) }()
 	server := &http.Server{
-		Handler:           guard(&front{s3: s3, sts: &sts{now: c.Now}, log: c.Log}),
+		Handler:           guard(&front{services: services, log: c.Log}),
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
-	at := "http://" + l.Addr().String()
 	c.Log.Info("aws on localhost", "url", at, "dir", dir)
 	if c.Ready != nil {
 		c.Ready(at)
@@ -201,27 +226,26 @@ func guard(next http.Handler) http.Handler {
 
 // front tells services apart.
 type front struct {
-	s3  http.Handler
-	sts http.Handler
-	log *slog.Logger
+	services map[string]http.Handler
+	log      *slog.Logger
 }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name := service(r)
 	f.log.Debug("request", "service", name, "method", r.Method, "path", r.URL.Path)
-	switch name {
-	case "s3":
-		f.s3.ServeHTTP(w, r)
-	case "sts":
-		f.sts.ServeHTTP(w, r)
-	default:
-		notBuilt(w, r, name)
+	if s, ok := f.services[name]; ok {
+		s.ServeHTTP(w, r)
+		return
 	}
+	notBuilt(w, r, name)
 }
 
 // service tells which service a request is for: by the scope of its signature, else by the
 // target of the JSON protocols, else by the form of the query protocol; what is left is S3.
 func service(r *http.Request) string {
+	if strings.HasPrefix(r.URL.Path, "/_tidemill/") {
+		return "_tidemill" // no bucket has such a name
+	}
 	if s := credential(r); s.service != "" {
 		return s.service
 	}
@@ -231,6 +255,8 @@ func service(r *http.Request) string {
 			return "elasticmapreduce"
 		case "AWSStepFunctions":
 			return "states"
+		case "AmazonSSM":
+			return "ssm"
 		}
 		return strings.ToLower(target)
 	}

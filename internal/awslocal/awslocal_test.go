@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 		os.Exit(code)
 	}
 	if len(os.Args) == 3 && os.Args[1] == serveArg {
-		err := Serve(context.Background(), Config{Addr: "127.0.0.1:0", Dir: os.Args[2], Ready: func(url string) { fmt.Println(url) }}) //nolint:forbidigo // the root of a process
+		err := Serve(context.Background(), Config{Addr: "127.0.0.1:0", Dir: os.Args[2], Path: "/usr/bin:/bin", Pace: "instant", Ready: func(url string) { fmt.Println(url) }}) //nolint:forbidigo // the root of a process
 		fmt.Println(err)
 		os.Exit(1)
 	}
@@ -521,12 +521,12 @@ func TestNotBuilt(t *testing.T) {
 		}
 		return resp, body
 	}
-	resp, body := ask("application/x-amz-json-1.1", "ElasticMapReduce.ListClusters") //nolint:bodyclose // ask closed it
+	resp, body := ask("application/x-amz-json-1.1", "DynamoDB_20120810.ListTables") //nolint:bodyclose // ask closed it
 	var e struct {
 		Type    string `json:"__type"`
 		Message string `json:"message"`
 	}
-	if err := json.Unmarshal(body, &e); err != nil || resp.StatusCode != http.StatusBadRequest || e.Type != "UnknownOperationException" || !strings.Contains(e.Message, "elasticmapreduce is not built") {
+	if err := json.Unmarshal(body, &e); err != nil || resp.StatusCode != http.StatusBadRequest || e.Type != "UnknownOperationException" || !strings.Contains(e.Message, "dynamodb_20120810 is not built") {
 		t.Errorf("%s %s, %v", resp.Status, body, err)
 	}
 	resp, body = ask("application/x-www-form-urlencoded", "AmazonSNS.ListTopics") //nolint:bodyclose // ask closed it

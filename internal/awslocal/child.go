@@ -13,6 +13,8 @@ import (
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/embedgw"
+
+	"github.com/tidemill/tidemill/internal/awslocal/emr"
 )
 
 // childArg is the one argument of the process that serves S3.
@@ -24,10 +26,13 @@ type childConfig struct {
 	Root, Socket, Access, Secret, Region string
 }
 
-// Child is the process that serves S3 when args (without the program's name) say that it is
-// to be one; it returns when stdin ends. A main function calls it before anything else, for
-// the server changes the working directory and keeps state in its packages.
+// Child is one of the processes that Serve starts, if args (without the program's name) say
+// that it is to be one. A main function calls it before anything else, for the S3 server
+// changes the working directory and keeps state in its packages.
 func Child(args []string, stdin io.Reader) (code int, handled bool) {
+	if code, handled := emr.Child(args, stdin); handled {
+		return code, true
+	}
 	if len(args) != 1 || args[0] != childArg {
 		return 0, false
 	}

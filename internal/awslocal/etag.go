@@ -9,9 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/pkg/xattr"
+
+	"github.com/tidemill/tidemill/internal/flow"
 )
 
 // The extended attributes of an object's file: the server's ETag, and for files that came to
@@ -66,9 +69,13 @@ func tagFile(path string) error {
 	return xattr.FSet(f, etagAttr, []byte(`"`+hex.EncodeToString(sum.Sum(nil))+`"`))
 }
 
-// tagAll gives all files an ETag that have none, so that lists show it.
-func (s *s3Server) tagAll() error {
-	return filepath.WalkDir(s.root, func(path string, d fs.DirEntry, err error) error {
+// Tag gives all files of a bucket an ETag that have none, so that lists show it; of all
+// buckets if bucket is empty.
+func (s *s3Server) Tag(bucket string) error {
+	if !filepath.IsLocal(filepath.Join(".", bucket)) || strings.ContainsRune(bucket, '/') {
+		return &flow.Error{Op: "tag bucket " + bucket, Kind: flow.Invalid, Err: errors.New("that is no bucket's name")}
+	}
+	return filepath.WalkDir(filepath.Join(s.root, bucket), func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

@@ -48,7 +48,7 @@ func startS3(ctx context.Context, root string) (*s3Server, error) {
 		return nil, fault(err)
 	}
 	s := &s3Server{root: root, dir: dir, said: &lastBytes{}, exited: make(chan struct{})}
-	if err := s.tagAll(); err != nil {
+	if err := s.Tag(""); err != nil {
 		return nil, errors.Join(fault(err), os.RemoveAll(dir))
 	}
 	program, err := os.Executable()

@@ -1,0 +1,254 @@
+package emr
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/aws/aws-sdk-go-v2/service/emr/types"
+)
+
+// job is the work of a step, or of a cluster's bootstrap actions, while it goes on.
+type job struct {
+	signals chan syscall.Signal
+	sent    map[syscall.Signal]bool // under the service's lock
+	cancel  context.CancelFunc
+}
+
+// signal sends a signal once.
+func (j *job) signal(sig syscall.Signal) {
+	if j.sent[sig] {
+		return
+	}
+	j.sent[sig] = true
+	j.signals <- sig // there is room for each kind
+}
+
+// tend sees to it that what a cluster's state says is worked on, and nothing else.
+func (s *Service) tend(c *Cluster) {
+	if s.ctx == nil || s.ctx.Err() != nil {
+		return
+	}
+	if c.State == types.ClusterStateBootstrapping && !c.Installed && s.jobs[c.ID] == nil {
+		w := s.newWorker(c)
+		s.begin(c.ID, func(ctx context.Context, j *job) {
+			fault := c.Plan.Bootstrap
+			if fault == "" {
+				fault = w.bootstrap(ctx, j)
+			}
+			s.finish(c, c.ID, func() { c.bootstrapped(s.c.Now(), fault) })
+		})
+	}
+	if c.State == types.ClusterStateTerminating && s.jobs[c.ID] != nil {
+		s.jobs[c.ID].signal(syscall.SIGKILL)
+	}
+	for _, st := range c.Steps {
+		if !st.running() {
+			continue
+		}
+		if s.jobs[st.ID] == nil {
+			w := s.newWorker(c)
+			s.begin(st.ID, func(ctx context.Context, j *job) {
+				r := w.step(ctx, j, st)
+				s.finish(c, st.ID, func() { c.stepEnded(s.c.Now(), st, r) })
+			})
+		}
+		switch {
+		case c.State == types.ClusterStateTerminating || st.Cancel == types.StepCancellationOptionTerminateProcess:
+			s.jobs[st.ID].signal(syscall.SIGKILL)
+		case st.State == types.StepStateCancelPending:
+			s.jobs[st.ID].signal(syscall.SIGTERM)
+		}
+	}
+}
+
+func (s *Service) begin(id string, do func(context.Context, *job)) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	j := &job{signals: make(chan syscall.Signal, 2), sent: map[syscall.Signal]bool{}, cancel: cancel}
+	s.jobs[id] = j
+	s.work.Add(1)
+	go func() {
+		defer s.work.Done()
+		defer cancel()
+		do(ctx, j)
+	}()
+}
+
+// finish tells the cluster that work has ended, unless we end ourselves: then the work was
+// broken off, and the state says as much when it is read again.
+func (s *Service) finish(c *Cluster, id string, tell func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return
+	}
+	delete(s.jobs, id)
+	tell()
+	c.advance(s.c.Now())
+	s.save(c)
+	s.wake()
+}
+
+// stop ends all work; Run's ctx has ended.
+func (s *Service) stop() { s.work.Wait() }
+
+// worker does a cluster's work. Of the cluster it uses what does not change.
+type worker struct {
+	*Service
+	c      *Cluster
+	master string // id of the instance
+	dir    string // of the cluster's scratch files
+	logs   string // URI of the folder of its logs, ends in /; empty: none are kept
+}
+
+func (s *Service) newWorker(c *Cluster) *worker {
+	w := &worker{Service: s, c: c, master: c.Nodes[0].EC2, dir: filepath.Join(s.c.Dir, "work", c.ID)}
+	if u := val(c.Request.LogUri); u != "" {
+		w.logs = u + c.ID + "/"
+	}
+	return w
+}
+
+// env is the environment of a program: what a node's has, of which the credentials are those
+// that an instance's role would give.
+func (w *worker) env(more ...string) []string {
+	return append([]string{
+		"PATH=" + filepath.Join(w.dir, "bin") + ":" + w.Service.c.Path, "HOME=" + filepath.Join(w.dir, "home"), "USER=hadoop", "LANG=C.UTF-8", "TMPDIR=" + filepath.Join(w.dir, "tmp"),
+		"AWS_ENDPOINT_URL=" + w.Service.c.Endpoint, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
+		"AWS_REGION=" + w.c.Region, "AWS_DEFAULT_REGION=" + w.c.Region, "AWS_EC2_METADATA_DISABLED=true", "EMR_CLUSTER_ID=" + w.c.ID,
+	}, more...)
+}
+
+// folders makes the cluster's, and one of dir below them.
+func (w *worker) folders(dir string) (string, error) {
+	dir = filepath.Join(w.dir, dir)
+	for _, d := range []string{filepath.Join(w.dir, "bin"), filepath.Join(w.dir, "home"), filepath.Join(w.dir, "tmp"), dir} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+// bootstrap runs the bootstrap actions one after the other and returns the message of the
+// first that fails.
+func (w *worker) bootstrap(ctx context.Context, j *job) (fault string) {
+	for i, b := range w.c.Request.BootstrapActions {
+		name := fmt.Sprintf("bootstrap-actions/%d", i+1)
+		exit, err := w.action(ctx, j, name, b.ScriptBootstrapAction)
+		if err != nil {
+			return fmt.Sprintf("On the master instance (%s), bootstrap action %d failed: %v", w.master, i+1, err)
+		}
+		if exit != 0 {
+			return fmt.Sprintf("On the master instance (%s), bootstrap action %d returned a non-zero return code", w.master, i+1)
+		}
+	}
+	return ""
+}
+
+func (w *worker) action(ctx context.Context, j *job, name string, a *types.ScriptBootstrapActionConfig) (exit int, err error) {
+	dir, err := w.folders(name)
+	if err != nil {
+		return -1, err
+	}
+	l, err := w.openLogs(dir)
+	if err != nil {
+		return -1, err
+	}
+	defer func() { l.keep("node/" + w.master + "/" + name + "/") }()
+	script, err := w.fetch(*a.Path, dir)
+	if err != nil {
+		l.say("ERROR %v", err)
+		return -1, err
+	}
+	p := program{argv: append([]string{script}, a.Args...), dir: dir, env: w.env(), stdout: l.stdout, stderr: l.stderr}
+	exit, err = w.warden.run(ctx, p, j.signals)
+	l.say("INFO bootstrap action %s ended with exit code %d", *a.Path, exit)
+	return exit, err
+}
+
+// fetch brings a script here, and lets it be run.
+func (w *worker) fetch(uri, dir string) (file string, err error) {
+	bucket, key, ok := s3Name(uri)
+	if !ok {
+		return strings.TrimPrefix(strings.TrimPrefix(uri, "file://"), "file:"), nil
+	}
+	in, err := w.Service.c.Files.Open(bucket, key)
+	if err != nil {
+		return "", fmt.Errorf("download %s: %w", uri, err)
+	}
+	defer in.Close() //nolint:errcheck // only read
+	file = filepath.Join(dir, path.Base(key))
+	out, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o700) //nolint:gosec // it is to be run
+	if err != nil {
+		return "", err
+	}
+	if _, err = io.Copy(out, in); err != nil {
+		_ = out.Close() //nolint:errcheck // the first fault tells more
+		return "", err
+	}
+	return file, out.Close()
+}
+
+// step runs a step and keeps its logs.
+func (w *worker) step(ctx context.Context, j *job, st *Step) Result {
+	dir, err := w.folders("steps/" + st.ID)
+	if err != nil {
+		return Result{Message: err.Error()}
+	}
+	l, err := w.openLogs(dir)
+	if err != nil {
+		return Result{Message: err.Error()}
+	}
+	uri := l.uri("steps/"+st.ID+"/", "stderr")
+	defer l.keep("steps/" + st.ID + "/")
+	began := w.Service.c.Now()
+	argv, err := w.argv(st.Config.HadoopJarStep, dir)
+	if err != nil {
+		l.say("ERROR %v", err)
+		fmt.Fprintln(l.stderr, err) //nolint:errcheck // a log
+		return Result{Failure: &types.FailureDetails{Reason: ptr("Unknown Error."), Message: ptr(err.Error()), LogFile: text(uri)}}
+	}
+	jar := strings.Join(append([]string{"hadoop", "jar", *st.Config.HadoopJarStep.Jar}, st.Config.HadoopJarStep.Args...), " ")
+	l.say("INFO Ensure step %s jar file %s", st.ID, *st.Config.HadoopJarStep.Jar)
+	l.say("INFO startExec '%s'", jar)
+	l.say("INFO Working dir %s", dir)
+	p := program{argv: argv, dir: dir, env: w.env("EMR_STEP_ID=" + st.ID), stdout: l.stdout, stderr: l.stderr, begun: func(pid int) { l.say("INFO ProcessRunner started child process %d", pid) }}
+	exit, err := w.warden.run(ctx, p, j.signals)
+	took := int(w.Service.c.Now().Sub(began).Seconds())
+	if err != nil {
+		l.say("ERROR %v", err)
+		return Result{Message: err.Error()}
+	}
+	fmt.Fprintf(l.stderr, "Command exiting with ret '%d'\n", exit) //nolint:errcheck // a log
+	l.say("INFO waitProcessCompletion ended with exit code %d : %s", exit, jar)
+	l.say("INFO total process run time: %d seconds", took)
+	if exit == 0 {
+		l.say("INFO Step succeeded with exitCode %d and took %d seconds", exit, took)
+		return Result{OK: true}
+	}
+	l.say("WARN Step failed with exitCode %d and took %d seconds", exit, took)
+	return Result{Failure: &types.FailureDetails{Reason: ptr("Unknown Error."), Message: text(l.cause()), LogFile: text(uri)}}
+}
+
+// argv is the command line of a step.
+func (w *worker) argv(jar *types.HadoopJarStepConfig, dir string) ([]string, error) {
+	name := path.Base(*jar.Jar)
+	switch {
+	case name != "command-runner.jar" && name != "script-runner.jar":
+		return nil, fmt.Errorf("the jar %s is not run: tidemill local runs command-runner.jar and script-runner.jar", *jar.Jar)
+	case len(jar.Args) == 0:
+		return nil, fmt.Errorf("%s is given no arguments", name)
+	case name == "command-runner.jar" && jar.Args[0] == "state-pusher-script", name == "script-runner.jar" && strings.Contains(jar.Args[0], "/libs/state-pusher/"):
+		return []string{"true"}, nil // what --enable-debugging adds; there is no console to push to
+	case name == "command-runner.jar":
+		return jar.Args, nil
+	}
+	script, err := w.fetch(jar.Args[0], dir)
+	return append([]string{script}, jar.Args[1:]...), err
+}

@@ -1,0 +1,401 @@
+package awslocal
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsemr "github.com/aws/aws-sdk-go-v2/service/emr"
+	emrtypes "github.com/aws/aws-sdk-go-v2/service/emr/types"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+
+	"github.com/tidemill/tidemill/internal/awsauth"
+)
+
+// emrClient serves and returns clients of EMR and S3 there.
+func emrClient(t *testing.T, c Config) (*awsemr.Client, *awss3.Client, string) {
+	t.Helper()
+	if c.Dir == "" {
+		c.Memory = true
+	}
+	if c.Pace == "" {
+		c.Pace = "instant"
+	}
+	c.Path = "/usr/local/bin:/usr/bin:/bin"
+	url, _ := start(t, c)
+	s3, cfg := client(t, url, awsauth.Settings{})
+	return awsemr.NewFromConfig(cfg), s3, url
+}
+
+// ask is a small cluster that stays.
+func ask(change func(*awsemr.RunJobFlowInput)) *awsemr.RunJobFlowInput {
+	in := &awsemr.RunJobFlowInput{
+		Name: aws.String("test"), ReleaseLabel: aws.String("emr-7.13.0"), ServiceRole: aws.String("EMR_DefaultRole"), JobFlowRole: aws.String("EMR_EC2_DefaultRole"),
+		Instances: &emrtypes.JobFlowInstancesConfig{KeepJobFlowAliveWhenNoSteps: aws.Bool(true), InstanceGroups: []emrtypes.InstanceGroupConfig{
+			{InstanceRole: emrtypes.InstanceRoleTypeMaster, InstanceType: aws.String("m5.xlarge"), InstanceCount: aws.Int32(1)},
+		}},
+	}
+	if change != nil {
+		change(in)
+	}
+	return in
+}
+
+func shell(name, script string) emrtypes.StepConfig {
+	return emrtypes.StepConfig{Name: &name, ActionOnFailure: emrtypes.ActionOnFailureContinue, HadoopJarStep: &emrtypes.HadoopJarStepConfig{Jar: aws.String("command-runner.jar"), Args: []string{"bash", "-c", script}}}
+}
+
+func run(t *testing.T, c *awsemr.Client, in *awsemr.RunJobFlowInput) string {
+	t.Helper()
+	out, err := c.RunJobFlow(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *out.JobFlowId
+}
+
+// eventually asks until ok, or fails.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+func clusterState(t *testing.T, c *awsemr.Client, id string) *emrtypes.ClusterStatus {
+	t.Helper()
+	out, err := c.DescribeCluster(t.Context(), &awsemr.DescribeClusterInput{ClusterId: &id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Cluster.Status
+}
+
+func awaitCluster(t *testing.T, c *awsemr.Client, id string, want emrtypes.ClusterState) {
+	t.Helper()
+	eventually(t, "cluster "+string(want), func() bool { return clusterState(t, c, id).State == want })
+}
+
+func stepStatus(t *testing.T, c *awsemr.Client, id, step string) *emrtypes.Step {
+	t.Helper()
+	out, err := c.DescribeStep(t.Context(), &awsemr.DescribeStepInput{ClusterId: &id, StepId: &step})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Step
+}
+
+func awaitStep(t *testing.T, c *awsemr.Client, id, step string, want emrtypes.StepState) *emrtypes.Step {
+	t.Helper()
+	var s *emrtypes.Step
+	eventually(t, "step "+string(want), func() bool { s = stepStatus(t, c, id, step); return s.Status.State == want })
+	return s
+}
+
+func unzip(t *testing.T, c *awss3.Client, bucket, key string) string {
+	t.Helper()
+	z, err := gzip.NewReader(strings.NewReader(get(t, c, bucket, key)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestEMRSteps runs steps that succeed and fail, and reads their logs where EMR puts them.
+func TestEMRSteps(t *testing.T) {
+	t.Parallel()
+	c, s3, _ := emrClient(t, Config{})
+	makeBucket(t, s3, "logs")
+	put(t, s3, "logs", "code/hello.sh", "#!/bin/bash\necho hello $1 from $AWS_REGION\n")
+	id := run(t, c, ask(func(in *awsemr.RunJobFlowInput) { in.LogUri = aws.String("s3://logs/emr") }))
+	awaitCluster(t, c, id, emrtypes.ClusterStateWaiting)
+	script := shell("script", "")
+	script.HadoopJarStep = &emrtypes.HadoopJarStepConfig{Jar: aws.String("s3://us-east-1.elasticmapreduce/libs/script-runner/script-runner.jar"), Args: []string{"s3://logs/code/hello.sh", "you"}}
+	added, err := c.AddJobFlowSteps(t.Context(), &awsemr.AddJobFlowStepsInput{JobFlowId: &id, Steps: []emrtypes.StepConfig{
+		shell("fine", "echo out; echo err >&2"), shell("bad", "echo 'ValueError: no such day' >&2; exit 3"), script, shell("missing", "exec nonesuch"),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := added.StepIds
+	awaitStep(t, c, id, ids[0], emrtypes.StepStateCompleted)
+	bad := awaitStep(t, c, id, ids[1], emrtypes.StepStateFailed)
+	if d := bad.Status.FailureDetails; d == nil || *d.Message != "ValueError: no such day" || *d.LogFile != "s3://logs/emr/"+id+"/steps/"+ids[1]+"/stderr.gz" {
+		t.Errorf("details %+v", bad.Status.FailureDetails)
+	}
+	awaitStep(t, c, id, ids[2], emrtypes.StepStateCompleted)
+	awaitStep(t, c, id, ids[3], emrtypes.StepStateFailed)
+	folder := "emr/" + id + "/steps/"
+	if got := unzip(t, s3, "logs", folder+ids[0]+"/stdout.gz"); got != "out\n" {
+		t.Errorf("stdout %q", got)
+	}
+	if got := unzip(t, s3, "logs", folder+ids[0]+"/stderr.gz"); got != "err\nCommand exiting with ret '0'\n" {
+		t.Errorf("stderr %q", got)
+	}
+	if got := unzip(t, s3, "logs", folder+ids[1]+"/controller.gz"); !strings.Contains(got, "WARN Step failed with exitCode 3") {
+		t.Errorf("controller %q", got)
+	}
+	if got := unzip(t, s3, "logs", folder+ids[2]+"/stdout.gz"); got != "hello you from us-east-1\n" {
+		t.Errorf("script %q", got)
+	}
+	status := clusterState(t, c, id)
+	if status.State != emrtypes.ClusterStateWaiting || *status.StateChangeReason.Message != "Cluster ready after last step failed." {
+		t.Errorf("status %v %v", status.State, *status.StateChangeReason.Message)
+	}
+}
+
+// apiError is the type and text of an error of AWS's.
+func apiError(err error) string {
+	var e smithy.APIError
+	if errors.As(err, &e) {
+		return e.ErrorCode() + ": " + e.ErrorMessage()
+	}
+	return "no error of the service"
+}
+
+// TestEMRFaults checks the types and texts of faults.
+func TestEMRFaults(t *testing.T) {
+	t.Parallel()
+	c, _, _ := emrClient(t, Config{})
+	id := run(t, c, ask(nil))
+	for want, f := range map[string]func() error{
+		"InvalidRequestException: Cluster id 'j-NONE' is not valid.": func() error {
+			_, err := c.DescribeCluster(t.Context(), &awsemr.DescribeClusterInput{ClusterId: aws.String("j-NONE")})
+			return err
+		},
+		"InvalidRequestException: Step id 's-NONE' is not valid.": func() error {
+			_, err := c.DescribeStep(t.Context(), &awsemr.DescribeStepInput{ClusterId: &id, StepId: aws.String("s-NONE")})
+			return err
+		},
+		"ValidationException: Specified job flow ID does not exist": func() error {
+			_, err := c.TerminateJobFlows(t.Context(), &awsemr.TerminateJobFlowsInput{JobFlowIds: []string{"j-NONE"}})
+			return err
+		},
+		"ValidationException: Specified job flow ID not valid": func() error {
+			_, err := c.TerminateJobFlows(t.Context(), &awsemr.TerminateJobFlowsInput{JobFlowIds: []string{"nonsense"}})
+			return err
+		},
+		"ValidationException: The supplied release label is invalid: emr-99.0.0.": func() error {
+			_, err := c.RunJobFlow(t.Context(), ask(func(in *awsemr.RunJobFlowInput) { in.ReleaseLabel = aws.String("emr-99.0.0") }))
+			return err
+		},
+		"ValidationException: Action on failure 'CANCEL_AND_WAIT' is invalid.": func() error {
+			_, err := c.RunJobFlow(t.Context(), ask(func(in *awsemr.RunJobFlowInput) {
+				s := shell("s", "true")
+				s.ActionOnFailure = emrtypes.ActionOnFailureCancelAndWait
+				in.StepConcurrencyLevel, in.Steps = aws.Int32(2), []emrtypes.StepConfig{s}
+			}))
+			return err
+		},
+		"ValidationException: CreateStudio is not built into tidemill local: it has no studios, notebooks, sessions or application interfaces.": func() error {
+			_, err := c.CreateStudio(t.Context(), &awsemr.CreateStudioInput{AuthMode: "IAM", DefaultS3Location: aws.String("s"), EngineSecurityGroupId: aws.String("s"), Name: aws.String("s"), ServiceRole: aws.String("s"), SubnetIds: []string{"s"}, VpcId: aws.String("s"), WorkspaceSecurityGroupId: aws.String("s")})
+			return err
+		},
+	} {
+		if got := apiError(f()); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+// TestEMRSignature refuses what is signed with another secret, or not at all.
+func TestEMRSignature(t *testing.T) {
+	t.Parallel()
+	_, _, at := emrClient(t, Config{})
+	_, cfg := client(t, at, awsauth.Settings{})
+	wrong := awsemr.NewFromConfig(cfg, func(o *awsemr.Options) {
+		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "wrong"}, nil
+		})
+	})
+	_, err := wrong.ListClusters(t.Context(), &awsemr.ListClustersInput{})
+	if got := apiError(err); !strings.HasPrefix(got, "InvalidSignatureException: ") {
+		t.Errorf("got %s", got)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, at, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Amz-Target", "ElasticMapReduce.ListClusters")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // only read
+	if res.StatusCode != http.StatusForbidden {
+		t.Errorf("unsigned: %s", res.Status)
+	}
+}
+
+func advance(t *testing.T, at, by string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, at+"/_tidemill/clock?advance="+url.QueryEscape(by), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // only read
+	if res.StatusCode != http.StatusOK {
+		t.Fatal(res.Status)
+	}
+}
+
+// TestEMRIdle moves the time until the auto-termination policy acts.
+func TestEMRIdle(t *testing.T) {
+	t.Parallel()
+	c, _, at := emrClient(t, Config{Pace: "real"})
+	id := run(t, c, ask(func(in *awsemr.RunJobFlowInput) {
+		in.AutoTerminationPolicy = &emrtypes.AutoTerminationPolicy{IdleTimeout: aws.Int64(3600)}
+	}))
+	if got := clusterState(t, c, id).State; got != emrtypes.ClusterStateStarting {
+		t.Errorf("at first it is %s", got)
+	}
+	advance(t, at, "5m")
+	awaitCluster(t, c, id, emrtypes.ClusterStateBootstrapping)
+	advance(t, at, "10m")
+	awaitCluster(t, c, id, emrtypes.ClusterStateWaiting)
+	advance(t, at, "40m")
+	if got := clusterState(t, c, id).State; got != emrtypes.ClusterStateWaiting {
+		t.Errorf("before the hour is over it is %s", got)
+	}
+	advance(t, at, "25m")
+	eventually(t, "it ends", func() bool {
+		s := clusterState(t, c, id).State
+		return s == emrtypes.ClusterStateTerminating || s == emrtypes.ClusterStateTerminated
+	})
+	advance(t, at, "2m")
+	awaitCluster(t, c, id, emrtypes.ClusterStateTerminated)
+}
+
+// lives tells whether there is a process that is not only left to be waited for.
+func lives(pid string) bool {
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+// TestEMRCancel cancels a step that listens to the signal, and one that does not, whose child
+// left its group.
+func TestEMRCancel(t *testing.T) {
+	t.Parallel()
+	c, _, _ := emrClient(t, Config{})
+	dir := t.TempDir()
+	id := run(t, c, ask(func(in *awsemr.RunJobFlowInput) {
+		in.StepConcurrencyLevel = aws.Int32(2)
+		in.Steps = []emrtypes.StepConfig{
+			shell("polite", "trap 'echo bye; exit 0' TERM; touch "+dir+"/1; sleep 300 & wait"),
+			shell("deaf", "trap '' TERM; set -m; touch "+dir+"/2; bash -c 'echo $$ > "+dir+"/pid; exec sleep 300' & wait"),
+			shell("pending", "true"),
+		}
+	}))
+	for _, f := range []string{"1", "2", "pid"} {
+		eventually(t, "they run", func() bool { i, err := os.Stat(filepath.Join(dir, f)); return err == nil && (f != "pid" || i.Size() > 0) })
+	}
+	list, err := c.ListSteps(t.Context(), &awsemr.ListStepsInput{ClusterId: &id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pending, deaf, polite := *list.Steps[0].Id, *list.Steps[1].Id, *list.Steps[2].Id
+	if *list.Steps[0].Name != "pending" {
+		t.Errorf("the newest is not first: %s", *list.Steps[0].Name)
+	}
+	out, err := c.CancelSteps(t.Context(), &awsemr.CancelStepsInput{ClusterId: &id, StepIds: []string{polite, deaf, pending}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range out.CancelStepsInfoList {
+		if i.Status != emrtypes.CancelStepsRequestStatusSubmitted {
+			t.Errorf("%+v", i)
+		}
+	}
+	awaitStep(t, c, id, pending, emrtypes.StepStateCancelled)
+	awaitStep(t, c, id, polite, emrtypes.StepStateCancelled)
+	if got := stepStatus(t, c, id, deaf).Status.State; got != emrtypes.StepStateCancelPending {
+		t.Errorf("the deaf one is %s", got)
+	}
+	if _, err := c.CancelSteps(t.Context(), &awsemr.CancelStepsInput{ClusterId: &id, StepIds: []string{deaf}, StepCancellationOption: emrtypes.StepCancellationOptionTerminateProcess}); err != nil {
+		t.Fatal(err)
+	}
+	awaitStep(t, c, id, deaf, emrtypes.StepStateCancelled)
+	pid, err := os.ReadFile(filepath.Join(dir, "pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lives(strings.TrimSpace(string(pid))) {
+		t.Errorf("process %s lives", pid)
+	}
+	awaitCluster(t, c, id, emrtypes.ClusterStateWaiting)
+}
+
+// TestEMRKilled kills the server while a step runs: the step's processes, wherever they went,
+// end with it, and the step has failed when the server is back.
+func TestEMRKilled(t *testing.T) {
+	t.Parallel()
+	dir, marks := t.TempDir(), t.TempDir()
+	cmd := exec.Command(os.Args[0], serveArg, dir) //nolint:gosec // ourselves
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, cfg := client(t, strings.TrimSpace(line), awsauth.Settings{})
+	c := awsemr.NewFromConfig(cfg)
+	id := run(t, c, ask(func(in *awsemr.RunJobFlowInput) {
+		in.Steps = []emrtypes.StepConfig{shell("long", "timeout 300 bash -c 'trap \"\" TERM HUP; echo $$ > "+marks+"/pid; sleep 300'"), shell("next", "true")}
+	}))
+	var pid string
+	eventually(t, "it runs", func() bool {
+		text, err := os.ReadFile(filepath.Join(marks, "pid"))
+		pid = strings.TrimSpace(string(text))
+		return err == nil && pid != ""
+	})
+	if !lives(pid) {
+		t.Fatalf("process %s does not live", pid)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() //nolint:errcheck // killed
+	eventually(t, "the step's process ends", func() bool { return !lives(pid) })
+	c, _, _ = emrClient(t, Config{Dir: dir})
+	list, err := c.ListSteps(t.Context(), &awsemr.ListStepsInput{ClusterId: &id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := list.Steps[1].Status; s.State != emrtypes.StepStateFailed || *s.StateChangeReason.Message != "tidemill local ended while the step ran" {
+		t.Errorf("the step that ran: %+v", s)
+	}
+	awaitStep(t, c, id, *list.Steps[0].Id, emrtypes.StepStateCompleted)
+}
