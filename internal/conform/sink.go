@@ -34,8 +34,8 @@ func Sink(t *testing.T, fresh func(t *testing.T) flow.Sink) {
 	}
 }
 
-// doc is a row of the tests' own.
-type doc struct {
+// Doc is a row of the sinks' tests.
+type Doc struct {
 	ID      string `json:"id"`
 	N       int64  `json:"n"`
 	Version int64  `json:"v"`
@@ -48,7 +48,7 @@ var docArrow = arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.BinaryType
 	{Name: "v", Type: arrow.PrimitiveTypes.Int64}, {Name: "gone", Type: arrow.FixedWidthTypes.Boolean}}, nil)
 
 // rows are docs in batches of most rows; fail, where given, comes after them.
-func rows(docs []doc, most int, fail error) flow.Rows {
+func rows(docs []Doc, most int, fail error) flow.Rows {
 	return func() iter.Seq2[flow.Batch, error] {
 		return func(yield func(flow.Batch, error) bool) {
 			for part := range slices.Chunk(docs, most) {
@@ -72,12 +72,12 @@ func rows(docs []doc, most int, fail error) flow.Rows {
 	}
 }
 
-func write1(mode, index, period, at, run string, docs []doc) flow.Write {
+func sinkWrite(mode, index, period, at, run string, docs []Doc) flow.Write {
 	return flow.Write{Load: flow.Load{Pipeline: "p", Step: "s", Time: at}, Run: run, Attempt: 1, Mode: mode, Period: period, Index: index, Schema: docSchema, Count: int64(len(docs)), ID: []string{"id"},
 		Log: io.Discard, Progress: func(flow.Progress) {}, Dead: func(d flow.DeadLetter) error { return errors.New("refused: " + d.Reason) }}
 }
 
-func load(t *testing.T, s flow.Sink, w flow.Write, docs []doc) flow.Receipt {
+func load(t *testing.T, s flow.Sink, w flow.Write, docs []Doc) flow.Receipt {
 	t.Helper()
 	staged, err := s.Stage(t.Context(), w, rows(docs, 100, nil))
 	if err != nil {
@@ -90,6 +90,23 @@ func load(t *testing.T, s flow.Sink, w flow.Write, docs []doc) flow.Receipt {
 	return r
 }
 
+// Docs are rows of the sinks' tests: a document for each id.
+func Docs(ids ...string) []Doc {
+	docs := make([]Doc, len(ids))
+	for i, id := range ids {
+		docs[i] = Doc{ID: id, N: int64(i)}
+	}
+	return docs
+}
+
+// Rows are docs as batches.
+func Rows(docs []Doc) flow.Rows { return rows(docs, 100, nil) }
+
+// SinkWrite is a load of n docs, of everything.
+func SinkWrite(mode, index string, n int) flow.Write {
+	return sinkWrite(mode, index, "all", day1, "r1", make([]Doc, n))
+}
+
 // shown checks what readers see: id=n.
 func shown(t *testing.T, s flow.Sink, index string, want ...string) {
 	t.Helper()
@@ -99,7 +116,7 @@ func shown(t *testing.T, s flow.Sink, index string, want ...string) {
 	}
 	got := []string{}
 	for i, text := range h.Docs {
-		var d doc
+		var d Doc
 		if err := json.Unmarshal(text, &d); err != nil {
 			t.Fatal(err)
 		}
@@ -118,8 +135,8 @@ func shown(t *testing.T, s flow.Sink, index string, want ...string) {
 const day1, day2, day3 = "20171106T060000Z", "20171107T060000Z", "20171108T060000Z"
 
 func sinkSwap(t *testing.T, s flow.Sink) {
-	docs := []doc{{ID: "a", N: 1}, {ID: "b", N: 2}}
-	w := write1("swap", "c-swap", "all", day1, "r1", docs)
+	docs := []Doc{{ID: "a", N: 1}, {ID: "b", N: 2}}
+	w := sinkWrite("swap", "c-swap", "all", day1, "r1", docs)
 	staged, err := s.Stage(t.Context(), w, rows(docs, 1, nil))
 	if err != nil {
 		t.Fatal(err)
@@ -141,34 +158,34 @@ func sinkSwap(t *testing.T, s flow.Sink) {
 }
 
 func sinkSwapAgain(t *testing.T, s flow.Sink) {
-	first, second := []doc{{ID: "a", N: 1}, {ID: "b", N: 2}}, []doc{{ID: "b", N: 3}}
-	load(t, s, write1("swap", "c-again", "all", day1, "r1", first), first)
-	load(t, s, write1("swap", "c-again", "all", day1, "r1-2", second), second)
+	first, second := []Doc{{ID: "a", N: 1}, {ID: "b", N: 2}}, []Doc{{ID: "b", N: 3}}
+	load(t, s, sinkWrite("swap", "c-again", "all", day1, "r1", first), first)
+	load(t, s, sinkWrite("swap", "c-again", "all", day1, "r1-2", second), second)
 	shown(t, s, "c-again", "b=3")
-	w := write1("swap", "c-again", "all", day2, "r2", first)
+	w := sinkWrite("swap", "c-again", "all", day2, "r2", first)
 	w.Attempt = 2
 	load(t, s, w, first)
 	shown(t, s, "c-again", "a=1", "b=2")
 }
 
 func sinkPeriods(t *testing.T, s flow.Sink) {
-	one, two := []doc{{ID: "a", N: 1}}, []doc{{ID: "b", N: 2}}
-	load(t, s, write1("swap", "c-days", "2017-11-06", day1, "r1", one), one)
-	load(t, s, write1("swap", "c-days", "2017-11-07", day2, "r2", two), two)
+	one, two := []Doc{{ID: "a", N: 1}}, []Doc{{ID: "b", N: 2}}
+	load(t, s, sinkWrite("swap", "c-days", "2017-11-06", day1, "r1", one), one)
+	load(t, s, sinkWrite("swap", "c-days", "2017-11-07", day2, "r2", two), two)
 	shown(t, s, "c-days", "a=1", "b=2")
-	again := []doc{{ID: "a", N: 5}, {ID: "c", N: 6}}
-	load(t, s, write1("swap", "c-days", "2017-11-06", day1, "r1-2", again), again)
+	again := []Doc{{ID: "a", N: 5}, {ID: "c", N: 6}}
+	load(t, s, sinkWrite("swap", "c-days", "2017-11-06", day1, "r1-2", again), again)
 	shown(t, s, "c-days", "a=5", "c=6", "b=2")
 }
 
 func sinkForward(t *testing.T, s flow.Sink) {
-	old, newer := []doc{{ID: "a", N: 1}}, []doc{{ID: "a", N: 2}}
-	w := write1("swap", "c-forward", "all", day1, "r1", old)
+	old, newer := []Doc{{ID: "a", N: 1}}, []Doc{{ID: "a", N: 2}}
+	w := sinkWrite("swap", "c-forward", "all", day1, "r1", old)
 	staged, err := s.Stage(t.Context(), w, rows(old, 1, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	load(t, s, write1("swap", "c-forward", "all", day2, "r2", newer), newer)
+	load(t, s, sinkWrite("swap", "c-forward", "all", day2, "r2", newer), newer)
 	for range 2 {
 		r, err := s.Flip(t.Context(), w, staged, rows(old, 1, nil))
 		if err != nil || !r.Superseded {
@@ -179,13 +196,13 @@ func sinkForward(t *testing.T, s flow.Sink) {
 }
 
 func sinkBroken(t *testing.T, s flow.Sink) {
-	first, docs := []doc{{ID: "a", N: 1}}, make([]doc, 250)
-	load(t, s, write1("swap", "c-broken", "all", day1, "r1", first), first)
+	first, docs := []Doc{{ID: "a", N: 1}}, make([]Doc, 250)
+	load(t, s, sinkWrite("swap", "c-broken", "all", day1, "r1", first), first)
 	for i := range docs {
-		docs[i] = doc{ID: fmt.Sprint("x", i), N: int64(i)}
+		docs[i] = Doc{ID: fmt.Sprint("x", i), N: int64(i)}
 	}
 	planted := errors.New("planted")
-	w := write1("swap", "c-broken", "all", day2, "r2", docs)
+	w := sinkWrite("swap", "c-broken", "all", day2, "r2", docs)
 	if _, err := s.Stage(t.Context(), w, rows(docs, 100, planted)); !errors.Is(err, planted) {
 		t.Fatalf("stage of a broken source: %v", err)
 	}
@@ -198,51 +215,51 @@ func sinkBroken(t *testing.T, s flow.Sink) {
 }
 
 func sinkCancel(t *testing.T, s flow.Sink) {
-	docs := []doc{{ID: "a", N: 1}}
+	docs := []Doc{{ID: "a", N: 1}}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := s.Stage(ctx, write1("swap", "c-cancel", "all", day1, "r1", docs), rows(docs, 1, nil))
+	_, err := s.Stage(ctx, sinkWrite("swap", "c-cancel", "all", day1, "r1", docs), rows(docs, 1, nil))
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func sinkSharedIDs(t *testing.T, s flow.Sink) {
-	docs := []doc{{ID: "a", N: 1}, {ID: "b", N: 2}, {ID: "a", N: 3}}
-	_, err := s.Stage(t.Context(), write1("swap", "c-shared", "all", day1, "r1", docs), rows(docs, 10, nil))
+	docs := []Doc{{ID: "a", N: 1}, {ID: "b", N: 2}, {ID: "a", N: 3}}
+	_, err := s.Stage(t.Context(), sinkWrite("swap", "c-shared", "all", day1, "r1", docs), rows(docs, 10, nil))
 	if flow.KindOf(err) != flow.Invalid || !strings.Contains(err.Error(), "share their id (id)") || flow.HintOf(err) == "" {
 		t.Errorf("got %v", err)
 	}
 }
 
 func sinkGone(t *testing.T, s flow.Sink) {
-	docs := []doc{{ID: "a", N: 1}}
-	w := write1("swap", "c-gone", "all", day1, "r1", docs)
+	docs := []Doc{{ID: "a", N: 1}}
+	w := sinkWrite("swap", "c-gone", "all", day1, "r1", docs)
 	_, err := s.Flip(t.Context(), w, flow.Receipt{Place: "c-gone-all-0000000000"}, rows(docs, 1, nil))
 	want(t, err, flow.NotFound)
 }
 
 func sinkUpsert(t *testing.T, s flow.Sink) {
-	one := []doc{{ID: "a", N: 1}, {ID: "b", N: 2}}
+	one := []Doc{{ID: "a", N: 1}, {ID: "b", N: 2}}
 	for range 2 {
-		r := load(t, s, write1("upsert", "c-upsert", "", day1, "r1", one), one)
+		r := load(t, s, sinkWrite("upsert", "c-upsert", "", day1, "r1", one), one)
 		if r.Written != 2 || r.Read != 2 {
 			t.Errorf("receipt %+v", r)
 		}
 		shown(t, s, "c-upsert", "a=1", "b=2")
 	}
-	two := []doc{{ID: "b", N: 3}, {ID: "c", N: 4}}
-	load(t, s, write1("upsert", "c-upsert", "", day2, "r2", two), two)
+	two := []Doc{{ID: "b", N: 3}, {ID: "c", N: 4}}
+	load(t, s, sinkWrite("upsert", "c-upsert", "", day2, "r2", two), two)
 	shown(t, s, "c-upsert", "a=1", "b=3", "c=4")
 }
 
 func sinkVersion(t *testing.T, s flow.Sink) {
-	w := func(at string, docs []doc) flow.Write {
-		x := write1("upsert", "c-version", "", at, "r", docs)
+	w := func(at string, docs []Doc) flow.Write {
+		x := sinkWrite("upsert", "c-version", "", at, "r", docs)
 		x.Version = "v"
 		return x
 	}
-	newer, older := []doc{{ID: "a", N: 1, Version: 7}}, []doc{{ID: "a", N: 2, Version: 6}, {ID: "b", N: 3, Version: 1}}
+	newer, older := []Doc{{ID: "a", N: 1, Version: 7}}, []Doc{{ID: "a", N: 2, Version: 6}, {ID: "b", N: 3, Version: 1}}
 	load(t, s, w(day2, newer), newer)
 	for i := range 2 {
 		r := load(t, s, w(day1, older), older)
@@ -251,16 +268,16 @@ func sinkVersion(t *testing.T, s flow.Sink) {
 		}
 		shown(t, s, "c-version", "a=1", "b=3")
 	}
-	same := []doc{{ID: "a", N: 9, Version: 7}}
+	same := []Doc{{ID: "a", N: 9, Version: 7}}
 	load(t, s, w(day2, same), same)
 	shown(t, s, "c-version", "a=9", "b=3")
 }
 
 func sinkDelete(t *testing.T, s flow.Sink) {
-	one := []doc{{ID: "a", N: 1}, {ID: "b", N: 2}}
-	load(t, s, write1("upsert", "c-delete", "", day1, "r1", one), one)
-	two := []doc{{ID: "a", Gone: true}, {ID: "never", Gone: true}, {ID: "c", N: 3}}
-	w := write1("upsert", "c-delete", "", day2, "r2", two)
+	one := []Doc{{ID: "a", N: 1}, {ID: "b", N: 2}}
+	load(t, s, sinkWrite("upsert", "c-delete", "", day1, "r1", one), one)
+	two := []Doc{{ID: "a", Gone: true}, {ID: "never", Gone: true}, {ID: "c", N: 3}}
+	w := sinkWrite("upsert", "c-delete", "", day2, "r2", two)
 	w.Delete = "gone"
 	for range 2 {
 		load(t, s, w, two)
@@ -269,11 +286,11 @@ func sinkDelete(t *testing.T, s flow.Sink) {
 }
 
 func sinkMirror(t *testing.T, s flow.Sink) {
-	one := []doc{{ID: "a", N: 1}, {ID: "b", N: 2}, {ID: "c", N: 3}}
-	load(t, s, write1("mirror", "c-mirror", "", day1, "r1", one), one)
+	one := []Doc{{ID: "a", N: 1}, {ID: "b", N: 2}, {ID: "c", N: 3}}
+	load(t, s, sinkWrite("mirror", "c-mirror", "", day1, "r1", one), one)
 	shown(t, s, "c-mirror", "a=1", "b=2", "c=3")
-	two := []doc{{ID: "b", N: 5}}
-	w := write1("mirror", "c-mirror", "", day2, "r2", two)
+	two := []Doc{{ID: "b", N: 5}}
+	w := sinkWrite("mirror", "c-mirror", "", day2, "r2", two)
 	w.MaxDelete = &flow.Limit{Mode: "max", Max: 1}
 	staged, err := s.Stage(t.Context(), w, rows(two, 1, nil))
 	if err != nil {
@@ -289,19 +306,19 @@ func sinkMirror(t *testing.T, s flow.Sink) {
 		}
 		shown(t, s, "c-mirror", "b=5")
 	}
-	if r := load(t, s, write1("mirror", "c-mirror", "", day1, "r1-2", one), one); !r.Superseded {
+	if r := load(t, s, sinkWrite("mirror", "c-mirror", "", day1, "r1-2", one), one); !r.Superseded {
 		t.Errorf("an older extract was mirrored: %+v", r)
 	}
 	shown(t, s, "c-mirror", "b=5")
 }
 
 func sinkValues(t *testing.T, s flow.Sink) {
-	docs := []doc{{ID: `q"\ü💧` + "\n", N: -9007199254740993}, {ID: strings.Repeat("k", 500), N: 9007199254740993}}
-	load(t, s, write1("swap", "c-values", "all", day1, "r1", docs), docs)
+	docs := []Doc{{ID: `q"\ü💧` + "\n", N: -9007199254740993}, {ID: strings.Repeat("k", 500), N: 9007199254740993}}
+	load(t, s, sinkWrite("swap", "c-values", "all", day1, "r1", docs), docs)
 	shown(t, s, "c-values", fmt.Sprintf("%s=%d", docs[0].ID, docs[0].N), fmt.Sprintf("%s=%d", docs[1].ID, docs[1].N))
 	for _, bad := range []string{"", strings.Repeat("k", 513)} {
 		docs[0].ID = bad
-		_, err := s.Stage(t.Context(), write1("swap", "c-values", "all", day2, "r2", docs), rows(docs, 1, nil))
+		_, err := s.Stage(t.Context(), sinkWrite("swap", "c-values", "all", day2, "r2", docs), rows(docs, 1, nil))
 		if flow.KindOf(err) != flow.Invalid || !strings.Contains(err.Error(), "row 1") {
 			t.Errorf("id of %d bytes: %v", len(bad), err)
 		}
@@ -309,11 +326,11 @@ func sinkValues(t *testing.T, s flow.Sink) {
 }
 
 func sinkMany(t *testing.T, s flow.Sink) {
-	docs := make([]doc, 45_000) // several bodies
+	docs := make([]Doc, 45_000) // several bodies
 	for i := range docs {
-		docs[i] = doc{ID: fmt.Sprintf("document-%07d", i), N: int64(i)}
+		docs[i] = Doc{ID: fmt.Sprintf("document-%07d", i), N: int64(i)}
 	}
-	r := load(t, s, write1("swap", "c-many", "all", day1, "r1", docs), docs)
+	r := load(t, s, sinkWrite("swap", "c-many", "all", day1, "r1", docs), docs)
 	if r.Read != 45_000 || r.Written != 45_000 {
 		t.Errorf("receipt %+v", r)
 	}
@@ -324,8 +341,8 @@ func sinkMany(t *testing.T, s flow.Sink) {
 }
 
 func sinkMissing(t *testing.T, s flow.Sink) {
-	docs := []doc{{ID: "a"}}
-	w := write1("swap", "c-missing", "all", day1, "r1", docs)
+	docs := []Doc{{ID: "a"}}
+	w := sinkWrite("swap", "c-missing", "all", day1, "r1", docs)
 	w.ID = []string{"order_id"}
 	_, err := s.Stage(t.Context(), w, rows(docs, 1, nil))
 	want(t, err, flow.Invalid)

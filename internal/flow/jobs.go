@@ -47,7 +47,7 @@ type Extract struct {
 	Cursor      string            `json:"cursor,omitempty"`
 	Connection  string            `json:"connection,omitempty"`
 	Manifest    string            `json:"manifest,omitempty"` // what a FetchJob read already: the table source; From names the connection
-	Dataset     map[string]string `json:"dataset,omitempty"` // of another pipeline: pipeline, step, at
+	Dataset     map[string]string `json:"dataset,omitempty"`  // of another pipeline: pipeline, step, at
 }
 
 // FetchJob reads a connection into a dataset. Verb: fetch. Its output is an Output. Where the
@@ -122,6 +122,17 @@ type Limit struct {
 	Mode    string  `json:"mode"` // fail, keep, max
 	Max     int64   `json:"max,omitempty"`
 	Percent float64 `json:"percent,omitempty"`
+}
+
+// Exceeded tells whether n of a number of rows are more than the limit bears.
+func (l Limit) Exceeded(n, of int64) bool {
+	switch {
+	case n == 0 || l.Mode == "keep":
+		return false
+	case l.Mode != "max" || l.Max == 0 && l.Percent == 0:
+		return true
+	}
+	return l.Max > 0 && n > l.Max || l.Percent > 0 && float64(n)*100 > l.Percent*float64(of)
 }
 
 // Dialect is how a CSV file is written.

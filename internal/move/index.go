@@ -184,8 +184,8 @@ func (x *indexing) bear(r flow.Receipt) error {
 		}
 		fmt.Fprintf(x.req.Log, "refused %s\n", d) //nolint:errcheck // the log is best effort
 	}
-	l, n := x.job.Rejects, r.Rejected
-	if n == 0 || l.Mode == "keep" || l.Mode == "max" && (l.Max > 0 && n <= l.Max || l.Percent > 0 && float64(n)*100 <= l.Percent*float64(r.Read)) {
+	n := r.Rejected
+	if !x.job.Rejects.Exceeded(n, r.Read) {
 		return nil
 	}
 	text := fmt.Sprintf("%d of %d documents were refused", n, r.Read)

@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -34,10 +32,9 @@ const (
 // body is one bulk request: its documents' places in data, and what is known of each.
 type body struct {
 	data  []byte
-	ends  []int // of each document's lines in data
-	first int64 // row of the first document, from 1
-	rows  []int64
-	ids   []string // kept for mirror and dead letters only where cheap: empty else
+	ends  []int   // of each document's lines in data
+	first int64   // row of the first document, from 1
+	rows  []int64 // of the documents, where they do not follow one another
 }
 
 func (b *body) lines(i int) []byte {
@@ -173,12 +170,9 @@ func (b *bulk) encoder(batch flow.Batch) (*encoder, error) {
 		}
 		return nil
 	}
-	e := &encoder{objects: format.NewObjects(batch, false, nonEmpty(b.w.Delete)...)}
+	e := &encoder{objects: format.NewObjects(batch, false, nonEmpty(b.w.Delete)...), prefix: b.w.Step + "-" + b.w.Time}
 	for _, id := range b.w.ID {
 		e.ids = append(e.ids, column(id))
-	}
-	if len(e.ids) == 0 {
-		e.prefix = b.w.Step + "-" + b.w.Time + "-"
 	}
 	if b.w.Version != "" {
 		e.version = column(b.w.Version)
@@ -203,13 +197,13 @@ func (e *encoder) append(b []byte, i int, row int64) ([]byte, error) {
 	} else {
 		b = append(b, `{"index":{"_id":`...)
 	}
-	id, err := e.id(i, row)
+	id, err := format.DocumentID(e.ids, e.prefix, i, row)
 	if err != nil {
 		return b, err
 	}
 	b = format.AppendString(b, id)
 	if e.version != nil {
-		v, err := versionOf(e.version, i)
+		v, err := format.DocumentVersion(e.version, i)
 		if err != nil {
 			return b, fmt.Errorf("row %d: %w", row, err)
 		}
@@ -229,62 +223,6 @@ func (e *encoder) append(b []byte, i int, row int64) ([]byte, error) {
 		b = append(b, e.mark...)
 	}
 	return append(b, '\n'), nil
-}
-
-// id is the document's: the columns' values, joined. Several are told apart by their
-// lengths only where one holds the joint itself.
-func (e *encoder) id(i int, row int64) (string, error) {
-	if len(e.ids) == 0 {
-		return e.prefix + strconv.FormatInt(row, 10), nil
-	}
-	parts := make([]string, len(e.ids))
-	for k, a := range e.ids {
-		if a.IsNull(i) {
-			return "", &flow.Error{Kind: flow.Invalid, Err: fmt.Errorf("row %d has no value in an id column", row), Hint: "Add the check not_null on the id's columns, or leave such rows out."}
-		}
-		parts[k] = format.Text(a, i)
-		if len(parts) > 1 {
-			parts[k] = strings.ReplaceAll(strings.ReplaceAll(parts[k], `\`, `\\`), "|", `\|`)
-		}
-	}
-	id := strings.Join(parts, "|")
-	if len(id) > 512 || id == "" {
-		return "", &flow.Error{Kind: flow.Invalid, Err: fmt.Errorf("row %d: an id has 1 to 512 bytes, this has %d", row, len(id)), Hint: "Choose shorter columns for id."}
-	}
-	return id, nil
-}
-
-// versionOf is a version as the products want it: a number that is not negative. An instant
-// counts in microseconds.
-func versionOf(a arrow.Array, i int) (int64, error) {
-	fault := func(text string) error {
-		return &flow.Error{Kind: flow.Invalid, Err: errors.New(text), Hint: "version is a column of whole numbers, dates or timestamps without NULL."}
-	}
-	if a.IsNull(i) {
-		return 0, fault("the version is NULL")
-	}
-	v := int64(-1)
-	switch a := a.(type) {
-	case *array.Int64:
-		v = a.Value(i)
-	case *array.Int32:
-		v = int64(a.Value(i))
-	case *array.Date32:
-		v = int64(a.Value(i))
-	case *array.Timestamp:
-		v = a.Value(i).ToTime(a.DataType().(*arrow.TimestampType).Unit).UnixMicro()
-	case *array.Decimal128:
-		t := a.DataType().(*arrow.Decimal128Type)
-		if f := a.Value(i).ToFloat64(t.Scale); t.Scale == 0 && f < math.MaxInt64 {
-			v = int64(a.Value(i).LowBits()) //nolint:gosec // it fits
-		}
-	default:
-		return 0, fault("a version of type " + a.DataType().String() + " cannot be compared")
-	}
-	if v < 0 {
-		return 0, fault("the version is negative")
-	}
-	return v, nil
 }
 
 // deliver sends a body and those of its documents that are to be sent again, until each is
@@ -315,14 +253,14 @@ func (b *bulk) deliver(ctx context.Context, body *body) error {
 			}
 			return err
 		}
-		if !sleep(ctx, max(pause, flowRetryAfter(err))) {
+		if !sleep(ctx, max(pause, retryAfter(err))) {
 			return context.Cause(ctx)
 		}
 		pause = min(2*pause, 10*time.Second)
 	}
 }
 
-func flowRetryAfter(err error) time.Duration {
+func retryAfter(err error) time.Duration {
 	var e *flow.Error
 	if errors.As(err, &e) {
 		return min(e.RetryAfter, 30*time.Second)
@@ -354,7 +292,7 @@ func (b *bulk) results(r io.Reader, sent *body) (*body, error) {
 		if _, err := io.Copy(io.Discard, r); err != nil {
 			return nil, &flow.Error{Op: "read the answer of " + b.target, Kind: flow.Transient, Err: err}
 		}
-		b.count(int64(len(sent.ends)), int64(len(sent.data)), 0, 0)
+		b.count(int64(len(sent.ends)), int64(len(sent.data)), 0)
 		return nil, nil
 	}
 	var out struct {
@@ -396,7 +334,7 @@ func (b *bulk) results(r io.Reader, sent *body) (*body, error) {
 			}
 		}
 	}
-	b.count(written, size, older, 0)
+	b.count(written, size, older)
 	return again, nil
 }
 
@@ -420,12 +358,11 @@ func (b *bulk) dead(sent *body, i int, id string, f *fault) error {
 	return b.w.Dead(flow.DeadLetter{Row: sent.row(i), ID: id, Reason: reason, Document: bytes.TrimSpace(doc)})
 }
 
-func (b *bulk) count(written, size, older, gone int64) {
+func (b *bulk) count(written, size, older int64) {
 	b.mu.Lock()
 	b.receipt.Written += written
 	b.receipt.Bytes += size
 	b.receipt.Older += older
-	b.receipt.Gone += gone
 	p := flow.Progress{Doing: "write into " + b.w.Index, Rows: b.receipt.Written + b.receipt.Older + b.receipt.Rejected, TotalRows: b.w.Count, Bytes: b.receipt.Bytes}
 	b.mu.Unlock()
 	b.w.Progress(p)

@@ -89,7 +89,7 @@ func (s *Sink) mirror(ctx context.Context, w flow.Write, rows flow.Rows) (flow.R
 	if err != nil {
 		return r, err
 	}
-	if m := w.MaxDelete; m != nil && over(*m, gone, gone+r.Written) {
+	if m := w.MaxDelete; m != nil && m.Exceeded(gone, gone+r.Written) {
 		return r, &flow.Error{Op: "mirror " + w.Index, Kind: flow.Rejected, Err: fmt.Errorf("%d of %d documents would be deleted, more than max_delete allows; none was", gone, gone+r.Written),
 			Hint: "Look whether the extract is complete; raise max_delete if it is."}
 	}
@@ -98,16 +98,6 @@ func (s *Sink) mirror(ctx context.Context, w flow.Write, rows flow.Rows) (flow.R
 	}
 	r.Gone = gone
 	return r, s.noteMirror(ctx, w)
-}
-
-func over(l flow.Limit, n, of int64) bool {
-	switch {
-	case l.Mode == "keep":
-		return false
-	case l.Percent > 0:
-		return float64(n)*100 > l.Percent*float64(of)
-	}
-	return n > l.Max
 }
 
 // deletePage is how many documents are looked up to be deleted at a time.
