@@ -163,7 +163,7 @@ func (a *app) root() *cobra.Command {
 	f.BoolVar(&a.json, "json", false, "print JSON lines")
 	f.StringArrayVar(&a.varFlags, "var", nil, "set a variable: NAME=VALUE")
 	c.AddCommand(a.initCommand(), a.validateCommand(), a.compileCommand(), a.runCommand(), a.resumeCommand(), a.cancelCommand(), a.runsCommand(),
-		a.logsCommand(), a.queryCommand(), a.connCommand(), a.scheduleCommand(), a.schemaCommand(), a.journalCommand(), a.localCommand(),
+		a.logsCommand(), a.queryCommand(), a.searchCommand(), a.connCommand(), a.scheduleCommand(), a.schemaCommand(), a.journalCommand(), a.localCommand(),
 		a.doctorCommand(), a.versionCommand(), a.pruneCommand())
 	return c
 }

@@ -2,14 +2,16 @@ package cli
 
 import (
 	"github.com/tidemill/tidemill/internal/awsauth"
+	"github.com/tidemill/tidemill/internal/connect/opensearch"
 	"github.com/tidemill/tidemill/internal/connect/s3"
+	"github.com/tidemill/tidemill/internal/connect/search"
 	"github.com/tidemill/tidemill/internal/flow"
 )
 
 // connectors is the list of what is aboard. A type that is known and not built yet is in
 // the list too, so that its keys are checked and it is refused by name.
 func connectors() []flow.Connector {
-	return append([]flow.Connector{awsauth.Connector, s3.Connector}, planned()...)
+	return append([]flow.Connector{awsauth.Connector, s3.Connector, opensearch.Connector, opensearch.Elasticsearch, search.Connector}, planned()...)
 }
 
 // planned are the types of connection that the file format knows and this program does
@@ -20,9 +22,6 @@ func planned() []flow.Connector {
 		flow.Define[snowflakeKeys]("snowflake", "Snowflake.", flow.UseSource),
 		flow.Define[postgresKeys]("postgres", "PostgreSQL.", flow.UseSource),
 		flow.Define[duckdbKeys]("duckdb", "A DuckDB file.", flow.UseSource),
-		flow.Define[searchKeys]("opensearch", "OpenSearch.", flow.UseSink),
-		flow.Define[searchKeys]("elasticsearch", "Elasticsearch.", flow.UseSink),
-		flow.Define[embeddedSearchKeys]("search", "A search index in a file of this machine.", flow.UseSink),
 		flow.Define[smtpKeys]("smtp", "Mail.", flow.UseNotify),
 		flow.Define[webhookKeys]("webhook", "A URL that is posted to.", flow.UseNotify),
 		flow.Define[snsKeys]("sns", "An SNS topic.", flow.UseNotify),
@@ -72,16 +71,6 @@ type postgresKeys struct {
 
 type duckdbKeys struct {
 	Path string `key:"path" req:"1" doc:"The file."`
-}
-
-type searchKeys struct {
-	URL  string `key:"url" req:"1" doc:"The cluster's URL."`
-	Auth any    `key:"auth" doc:"basic, api_key, or aws."`
-	CA   string `key:"ca" doc:"A file with the certificate authority."`
-}
-
-type embeddedSearchKeys struct {
-	Path string `key:"path" def:".tidemill/search" doc:"The folder."`
 }
 
 type smtpKeys struct {

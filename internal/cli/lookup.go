@@ -26,12 +26,13 @@ type lookup struct {
 
 	mu      sync.Mutex
 	buckets map[string]flow.Bucket
+	sinks   map[string]flow.Sink
 	root    *file.Bucket // of absolute paths
 	project *file.Bucket
 }
 
 func (a *app) lookup(t *pipeline.Target, j journal) *lookup {
-	return &lookup{a: a, t: t, journal: j, buckets: map[string]flow.Bucket{}, root: file.New("/"), project: file.New(a.project.Dir)}
+	return &lookup{a: a, t: t, journal: j, buckets: map[string]flow.Bucket{}, sinks: map[string]flow.Sink{}, root: file.New("/"), project: file.New(a.project.Dir)}
 }
 
 // Text returns a text by its content hash.

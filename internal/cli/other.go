@@ -69,6 +69,13 @@ func (l *lookup) test(ctx context.Context, name string, c pipeline.Connection) (
 		}
 		arn, err := awsauth.Test(ctx, cfg)
 		return "it is " + arn, err
+	case "opensearch", "elasticsearch", "search":
+		s, err := l.sink(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		said, err := s.(flow.Tester).Test(ctx)
+		return said, errors.Join(err, l.closeSinks())
 	case "s3":
 		s, err := l.a.settings(name, c)
 		if err != nil {

@@ -109,14 +109,7 @@ func (l *RejectLog) Some() string {
 
 // Bear fails where there are more rejects than the limit lets pass, of so many records read.
 func (l *RejectLog) Bear(op string, limit flow.Limit, read int64) error {
-	over := l.Rows > 0
-	switch limit.Mode {
-	case "keep":
-		over = false
-	case "max":
-		over = over && (limit.Max > 0 && l.Rows > limit.Max || limit.Percent > 0 && float64(l.Rows)*100 > limit.Percent*float64(read) || limit.Max == 0 && limit.Percent == 0)
-	}
-	if !over {
+	if !limit.Exceeded(l.Rows, read) {
 		return nil
 	}
 	return &flow.Error{Op: op, Kind: flow.Rejected, Err: fmt.Errorf("%d of %d records do not fit%s", l.Rows, read, l.Some()),

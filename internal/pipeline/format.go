@@ -185,6 +185,7 @@ type Load struct {
 	DeleteWhen  *Predicate `yaml:"delete_when" doc:"Search, upsert: a predicate of rows whose documents are deleted."`
 	KeepOld     int        `yaml:"keep_old" doc:"Search, swap: how many earlier indexes stay."`
 	MaxDelete   *Limit     `yaml:"max_delete" doc:"Search, mirror: refuse to delete more."`
+	Rejects     *Limit     `yaml:"rejects" def:"fail" doc:"Search: whether documents that the cluster refuses fail the load, or are kept aside with their reasons."`
 	On          string     `yaml:"on" enum:"here|cluster" def:"here" doc:"Where a task that needs no Spark works when the target has a cluster."`
 }
 

@@ -240,7 +240,7 @@ func (pl *Pipeline) connectionKind(d *decoder, p *Project, name Str, use flow.Us
 }
 
 var fileLoadKeys = []string{"layout", "partition_by", "format", "register"}
-var searchLoadKeys = []string{"index", "id", "mapping", "version", "delete_when", "keep_old", "max_delete"}
+var searchLoadKeys = []string{"index", "id", "mapping", "version", "delete_when", "keep_old", "max_delete", "rejects"}
 
 func (pl *Pipeline) checkLoad(d *decoder, p *Project, s *Step) {
 	l := s.Load
@@ -314,6 +314,9 @@ func (pl *Pipeline) checkScope(d *decoder, s *Step, mode string) {
 		if l.Scope != "" && !slices.Contains(search, l.Scope) {
 			d.fault(l.Pos, "one of "+strings.Join(search, ", "), "scope %q does not go with swap", l.Scope)
 		}
+		if l.Scope == "" && pl.Schedule != nil {
+			d.fault(l.Pos, "scope: day or month keeps an index for each behind one alias, all has one", "the pipeline has a schedule: say what swap replaces")
+		}
 		if l.Scope == "all" || l.Scope == "" && pl.Schedule == nil {
 			if x := pl.oneDay(pl.LoadFrom(s), nil); x != nil {
 				d.fault(l.Pos, "scope: day keeps an index for each day, keep: accumulates the rows", "the swap would replace everything by one day's rows: they come from an extract that mentions a time or a cursor (step %q)", x.Key)
@@ -321,6 +324,32 @@ func (pl *Pipeline) checkScope(d *decoder, s *Step, mode string) {
 		}
 	case l.Scope != "":
 		d.fault(l.Pos, "", "scope goes with replace and swap")
+	}
+	if mode == "mirror" {
+		if x := pl.oneDay(pl.LoadFrom(s), nil); x != nil {
+			d.fault(l.Pos, "upsert deletes nothing, keep: accumulates the rows", "mirror would delete what one day's rows do not have: they come from an extract that mentions a time or a cursor (step %q)", x.Key)
+		}
+	}
+	pl.checkSearchKeys(d, s, mode)
+}
+
+// checkSearchKeys are the rules of keys that go with one mode of a search load.
+func (pl *Pipeline) checkSearchKeys(d *decoder, s *Step, mode string) {
+	l := s.Load
+	for _, k := range []struct {
+		key   string
+		given bool
+		modes []string
+	}{
+		{"version", l.Version.Value != "", []string{"upsert"}}, {"delete_when", l.DeleteWhen != nil, []string{"upsert"}},
+		{"keep_old", l.KeepOld != 0, []string{"swap"}}, {"max_delete", l.MaxDelete != nil, []string{"mirror"}},
+	} {
+		if k.given && slices.Contains([]string{"swap", "upsert", "mirror"}, mode) && !slices.Contains(k.modes, mode) {
+			d.fault(l.Pos, "", "key %q goes with mode %s", k.key, k.modes[0])
+		}
+	}
+	if (mode == "upsert" || mode == "mirror") && len(l.ID.Values()) == 0 {
+		d.fault(l.Pos, "id: the columns that tell documents apart", "mode %s wants an id", mode)
 	}
 }
 

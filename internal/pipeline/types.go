@@ -199,9 +199,12 @@ func (l *Limit) decodeYAML(d *decoder, n *node) {
 		l.Mode = n.text
 		return
 	}
-	m := n.get("max")
-	if n.kind != mapNode || m == nil || len(n.pairs) != 1 {
-		d.want(n, "fail, keep, or a mapping like { max: 10 } or { max: 1% }")
+	m := n // a number or a share alone is { max: … }
+	if n.kind != scalarNode {
+		m = n.get("max")
+	}
+	if m == nil || n.kind == mapNode && len(n.pairs) != 1 || n.kind == scalarNode && !strings.ContainsAny(n.text, "0123456789") {
+		d.want(n, "fail, keep, a number of rows, or a share like 1%")
 		return
 	}
 	l.Mode = "max"
@@ -219,7 +222,7 @@ func (l *Limit) decodeYAML(d *decoder, n *node) {
 
 func (l *Limit) schema(*schemas) map[string]any {
 	return map[string]any{"anyOf": []any{
-		map[string]any{"enum": []any{"fail", "keep"}},
+		map[string]any{"enum": []any{"fail", "keep"}}, map[string]any{"type": "integer", "minimum": 0}, map[string]any{"type": "string", "pattern": `^[0-9.]+%$`},
 		map[string]any{"type": "object", "additionalProperties": false, "required": []any{"max"}, "properties": map[string]any{
 			"max": map[string]any{"anyOf": []any{map[string]any{"type": "integer", "minimum": 0}, map[string]any{"type": "string", "pattern": `^[0-9.]+%$`}}}}},
 	}}

@@ -44,11 +44,13 @@ var shapes = map[string]string{
 	"fetch_rest":    `{ a: { extract: { from: api, path: "/items/{{ ds }}", params: { since: "{{ data_interval_start }}", n: 3 }, records: "{{ response.items }}", paginate: { next_link: "{{ response.links.next }}" }, total: "{{ response.total }}" }, checks: [ { unique: id } ] }, b: { extract: { from: api, path: "/items/{{ row.id }}/{{ var.lake }}/{{ ds }}", for_each: a, on_404: skip, tolerate: { max: 1% }, paginate: { page: { param: p, start: 0, size: 50, size_param: n } } } } }`,
 	"fetch_each":    `{ a: { each: [x, y], extract: { from: api, path: "/{{ row }}", on_empty: skip, paginate: { cursor: { param: after, value: "{{ response.next & row }}" } } }, sql: select * from source } }`,
 	"fetch_guarded": `{ a: { extract: { from: db, query: select 1 }, keep: { mode: append } }, b: { run: { argv: [b] }, after: a, run_if: failed } }`,
+	"index":         `{ a: { sql: select 1 as x, load: { to: find, index: "a_{{ target }}", id: x, mode: upsert, version: x, delete_when: "x > {{ params.n }}", rejects: { max: 5 } } }, b: { load: { from: a, to: find, index: b, id: [x, y], mode: swap, scope: month, keep_old: 2, mapping: { x: keyword } } }, c: { load: { from: a, to: find, index: c, id: x, mode: mirror, max_delete: 5% } } }`,
 	"raw_state":     `{ a: { state: { Type: Wait, Seconds: 5 } }, b: { state: { Type: Task, Resource: "arn:aws:states:::sns:publish", Arguments: { Message: "{{ ds }}" } }, after: a } }`,
 }
 
 var together = map[string]string{
 	"together":         `{ a: { sql: select 1 as x }, b: { load: { from: a, to: "{{ var.lake }}/b", scope: all } }, c: { load: { from: a, to: "{{ var.lake }}/c", scope: all } } }`,
+	"together_index":   `{ a: { sql: select 1 as x }, b: { load: { from: a, to: "{{ var.lake }}/b", scope: all } }, c: { load: { from: a, to: find, index: c, id: x, mode: swap, scope: day } } }`,
 	"together_skipped": `{ a: { sql: select 1 as x, when: params.n > 1, load: { to: out/a, scope: all } } }`,
 }
 
@@ -73,7 +75,7 @@ func project(t testing.TB, head, steps string) (*pipeline.Project, *pipeline.Pip
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"tidemill.yaml":    "project: p\nvars: { lake: out }\nconnections: { c: { type: later }, db: { type: postgres }, api: { type: rest } }\ntargets: { far: { engine: spark, spark: { conf: { spark.sql.shuffle.partitions: \"4\" } } }, cloud: { engine: emr, cluster: { release: emr-7.13.0 } } }\n",
+		"tidemill.yaml":    "project: p\nvars: { lake: out }\nconnections: { c: { type: later }, db: { type: postgres }, api: { type: rest }, find: { type: search } }\ntargets: { far: { engine: spark, spark: { conf: { spark.sql.shuffle.partitions: \"4\" } } }, cloud: { engine: emr, cluster: { release: emr-7.13.0 } } }\n",
 		"pipelines/p.yaml": "params: { n: 3, list: [ { name: a } ] }\n" + head + "steps: " + steps + "\n",
 	} {
 		file := filepath.Join(dir, name)
@@ -95,7 +97,7 @@ func project(t testing.TB, head, steps string) (*pipeline.Project, *pipeline.Pip
 func connectors() []flow.Connector {
 	c := flow.Define[struct{}]("later", "Not yet.", flow.UseSource, flow.UseSink)
 	c.Built = false
-	return []flow.Connector{c, flow.Define[struct{}]("postgres", "A database.", flow.UseSource), flow.Define[struct{}]("rest", "A web API.", flow.UseSource)}
+	return []flow.Connector{c, flow.Define[struct{}]("postgres", "A database.", flow.UseSource), flow.Define[struct{}]("rest", "A web API.", flow.UseSource), flow.Define[struct{}]("search", "An index.", flow.UseSink)}
 }
 
 func compile(t testing.TB, head, steps, target string, only ...string) (*plan.Machine, pipeline.Faults) {

@@ -68,6 +68,9 @@ func (c *compiler) work(n node, to string) string {
 	if !n.load && twoStates(s) {
 		return c.extractFirst(n, to)
 	}
+	if marked(n) {
+		return c.markRows(n, to)
+	}
 	return n.name
 }
 
@@ -208,7 +211,7 @@ func (c *compiler) job(n node, sc scope) (string, object) {
 		if c.staged() {
 			phase = "stage"
 		}
-		return "load", c.loadJob(n, phase)
+		return c.loading(n, phase)
 	case s.Copy != nil:
 		return "copy", object{{"from", c.text(&s.Copy.From, sc)}, {"to", c.text(&s.Copy.To, sc)}}
 	case s.Exists != nil:
@@ -513,9 +516,9 @@ func (c *compiler) loadJob(n node, phase string) object {
 // flip writes the state that makes a staged load visible.
 func (c *compiler) flip(n node, to string) string {
 	name := n.step.Key + ".flip"
-	job := c.loadJob(n, "flip")
+	verb, job := c.loading(n, "flip")
 	job.put("staged", wrap(inputOf(n.name)))
-	o := object{{"Type", "Task"}, {"Resource", resource("load")}, {"Arguments", job},
+	o := object{{"Type", "Task"}, {"Resource", resource(verb)}, {"Arguments", job},
 		{"Retry", []any{object{{"ErrorEquals", flow.Retriable()}, {"IntervalSeconds", 2}, {"MaxAttempts", 10}, {"BackoffRate", 2}, {"MaxDelaySeconds", 60}}}},
 		{"Output", mergeOutput(n.name, "$states.result")}}
 	next(&o, to)
