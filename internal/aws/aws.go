@@ -111,7 +111,7 @@ func (v service) fault(op string, err error) error {
 func call[I, O, P any](do func(context.Context, *I, ...func(*P)) (*O, error)) action {
 	return func(ctx context.Context, request []byte) (any, error) {
 		in := new(I)
-		if err := decode(request, in); err != nil {
+		if err := Decode(request, in); err != nil {
 			return nil, &flow.Error{Op: "read the request", Kind: flow.Invalid, Name: "States.Runtime", Err: err}
 		}
 		out, err := do(ctx, in)
@@ -122,8 +122,8 @@ func call[I, O, P any](do func(context.Context, *I, ...func(*P)) (*O, error)) ac
 	}
 }
 
-// decode reads a request. A Body is a text, or any JSON, which is sent as its text.
-func decode(request []byte, in any) error {
+// Decode reads a request into an SDK's struct; an unknown field is an error. A Body is a text, or any JSON, which is sent as its text.
+func Decode(request []byte, in any) error {
 	body := reflect.ValueOf(in).Elem().FieldByName("Body")
 	if body.IsValid() && body.Type() == reflect.TypeFor[io.Reader]() {
 		fields := map[string]json.RawMessage{}

@@ -175,6 +175,9 @@ type Request struct {
 	Arguments json.RawMessage // the state's arguments, evaluated
 	Log       io.Writer       // the attempt's log; never nil
 	Progress  func(Progress)  // may be called often and from any goroutine; never nil
+
+	// Since is set where a process that is gone may have begun a Task's work: from then on.
+	Since time.Time
 }
 
 // Progress is how far an attempt has come. Zero totals are unknown.
@@ -211,7 +214,7 @@ type Submitter interface {
 type Finder interface {
 	// Find returns the token of the work that the request began, if it began any. It looks
 	// for as long as the call may still take effect.
-	Find(ctx context.Context, r Request, since time.Time) (Token, bool, error)
+	Find(ctx context.Context, r Request) (Token, bool, error)
 }
 
 // TaskFunc is work that dies with the process and is run again after a crash.

@@ -17,9 +17,15 @@ func (c *compiler) machine() ([]byte, []string) {
 	}
 	t, notes := c.order()
 	tail := c.tail()
-	start := c.emit(t, tail)
-	begin := c.begin(start)
-	states := append(object{{"run.begin", begin}}, c.sorted()...)
+	start := c.emitAll(t, tail)
+	sorted := c.sorted()
+	if c.t.Engine == "emr" {
+		sorted, start = c.onCluster(sorted, start)
+		if len(c.files) > 0 {
+			sorted, start = append(object{{"run.stage", c.stage(start)}}, sorted...), "run.stage"
+		}
+	}
+	states := append(object{{"run.begin", c.begin(start)}}, sorted...)
 	m := object{
 		{"Comment", fmt.Sprintf("%s on %s", c.pl.Name.Value, c.target)},
 		{"QueryLanguage", "JSONata"},
@@ -68,6 +74,9 @@ func (c *compiler) begin(to string) object {
 	run := object{{"pipeline", c.pl.Name.Value}, {"target", c.target}}
 	for _, n := range inputNames {
 		run.put(n, wrap("$states.input."+n))
+	}
+	if c.t.Cluster != nil && c.t.Cluster.Scope == "backfill" {
+		run.put("backfill", wrap("$states.input.backfill ? $states.input.backfill : ''"))
 	}
 	run.put("slot", wrap("$states.input.slot"))
 	run.put("params_hash", wrap("$states.input.params_hash"))
@@ -136,13 +145,22 @@ func (c *compiler) emitSeries(children []*tree, to string) string {
 			for _, t := range children[from+1 : i+1] {
 				nodes = append(nodes, c.nodes[t.node])
 			}
-			to, i = c.chain(nodes, to), from
+			to, i = c.part(to, func(to string) string { return c.chain(nodes, to) }), from
 			continue
 		}
-		to = c.emit(children[i], to)
+		child := children[i]
+		to = c.part(to, func(to string) string { return c.emit(child, to) })
 		i--
 	}
 	return to
+}
+
+// part writes a part of a series; between the states of a cluster its failures are caught.
+func (c *compiler) part(to string, emit func(to string) string) string {
+	if c.section == nil {
+		return emit(to)
+	}
+	return c.caught(to, emit)
 }
 
 // loads are the nodes that write outside.

@@ -26,6 +26,9 @@ type Options struct {
 	Only       []string         // compile these steps alone; the input's steps give what they read
 	// Schema gives the columns of an extract as they were decided; nil knows none.
 	Schema func(pipeline, step string) ([]sparksql.Field, bool)
+	// File gives the hash of a file of the project that is to be staged: 32 characters of its
+	// SHA-256. Nil: no file can be staged.
+	File func(name string) (hash string, err error)
 }
 
 // Machine is a compiled pipeline.
@@ -53,7 +56,9 @@ type compiler struct {
 	guarded   bool // a step has run_if: failures are noted and carried on
 	parallels int
 	states    object
-	outputs   string // JSONata of the outputs of the script that is being written
+	outputs   string            // JSONata of the outputs of the script that is being written
+	section   *section          // set while the states between those of a cluster are written
+	files     map[string]string // of the project that are staged, by name: their hashes
 }
 
 // node is what stands in the graph: a step, or the load beside one.
@@ -70,7 +75,7 @@ func Compile(p *pipeline.Project, pl *pipeline.Pipeline, o Options) (*Machine, p
 	if !ok {
 		return nil, pipeline.Faults{{Pos: pl.Target.Pos, Message: fmt.Sprintf("unknown target %q", o.Target), Hint: pipeline.Nearest(o.Target, p.TargetNames())}}
 	}
-	c := &compiler{project: p, pl: pl, target: o.Target, t: t, vars: o.Vars, options: o, texts: map[string]string{}}
+	c := &compiler{project: p, pl: pl, target: o.Target, t: t, vars: o.Vars, options: o, texts: map[string]string{}, files: map[string]string{}}
 	c.refuseUnbuilt()
 	c.checkSQL()
 	if c.faults.Err() != nil {
@@ -104,8 +109,8 @@ func (c *compiler) fault(pos pipeline.Pos, hint, format string, args ...any) {
 
 // refuseUnbuilt names what the file format knows and this program does not do yet.
 func (c *compiler) refuseUnbuilt() {
-	if c.t.Engine == "emr" {
-		c.fault(c.t.Pos, "targets with engine duckdb or spark work", "target %q: engine %s is not built yet", c.target, c.t.Engine)
+	if c.t.Engine == "emr" && c.t.Cluster != nil {
+		c.refuseOnCluster()
 	}
 	if c.t.Orchestrator == "aws" {
 		c.fault(c.t.Pos, "", "target %q: orchestrator aws is not built yet", c.target)

@@ -63,6 +63,16 @@ var onSpark = map[string]string{
 	"spark_own":     `{ a: { copy: { from: a.csv, to: b.csv } }, b: { extract: { from: b.csv }, after: a } }`,
 }
 
+// onEMR are machines of a target whose engine is EMR.
+var onEMR = map[string]string{
+	"emr_orders": `{ code: { copy: { from: jobs/x.py, to: "s3://b/code/x.py" } }, data: { copy: { from: "data/{{ ds_nodash }}.csv", to: "s3://b/raw/{{ ds_nodash }}.csv" } },
+  check: { exists: "s3://b/code/x.py", after: code }, ready: { exists: "s3://b/raw/{{ ds }}.csv", after: code, wait: { for: 1h } },
+  process: { after: [check, data, ready], spark: { script: "s3://b/code/x.py", args: ["--date", "{{ ds_nodash }}"], conf: { spark.executor.memory: "{{ params.n }}g" } }, retry: { attempts: 2, delay: 30s }, timeout: 2h } }`,
+	"emr_sql":      `{ a: { extract: { from: "s3://b/in/{{ ds }}.csv" }, sql: select * from source }, b: { sql: select * from a, when: params.n > 1 }, c: { sql: select * from a, each: [p, q] }, d: { sql: select * from b join c on true, retry: {} }, e: { load: { from: d, to: "s3://b/out", scope: all } } }`,
+	"emr_parallel": `{ a: { run: { argv: [a] } }, b: { run: { argv: [b, "{{ ds }}"], env: { X: y } } }, c: { after: [a, b], copy: { from: "s3://b/x", to: "s3://b/y" } }, d: { after: c, run: { argv: [d] } }, e: { after: d, exists: "s3://b/*" } }`,
+	"emr_run_if":   `{ a: { run: { argv: [a] } }, b: { after: a, run: { argv: [b] } }, c: { after: b, run_if: always, exists: "s3://b/c" } }`,
+}
+
 // scripts are machines with a script of the user, on both engines.
 var scripts = map[string]string{
 	"script":         `{ a: { spark: { script: "s3://{{ var.lake }}/x.py", args: ["--date", "{{ ds_nodash }}"], conf: { spark.executor.memory: 1g }, py_files: [lib.py], jars: [x.jar], packages: ["a:b:1"] }, timeout: 1h, retry: { attempts: 2 } } }`,
@@ -75,7 +85,7 @@ func project(t testing.TB, head, steps string) (*pipeline.Project, *pipeline.Pip
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"tidemill.yaml":    "project: p\nvars: { lake: out }\nconnections: { c: { type: later }, db: { type: postgres }, api: { type: rest }, find: { type: search } }\ntargets: { far: { engine: spark, spark: { conf: { spark.sql.shuffle.partitions: \"4\" } } }, cloud: { engine: emr, cluster: { release: emr-7.13.0 } } }\n",
+		"tidemill.yaml":    "project: p\nvars: { lake: out }\nconnections: { c: { type: later }, db: { type: postgres }, api: { type: rest }, find: { type: search } }\ntargets: { far: { engine: spark, spark: { conf: { spark.sql.shuffle.partitions: \"4\" } } }, cloud: { engine: emr, store: \"s3://lake/tidemill\", cluster: { release: emr-7.13.0, primary: m5.xlarge, log_uri: \"s3://lake/logs\" } } }\n",
 		"pipelines/p.yaml": "params: { n: 3, list: [ { name: a } ] }\n" + head + "steps: " + steps + "\n",
 	} {
 		file := filepath.Join(dir, name)
@@ -119,7 +129,11 @@ func TestGoldenMachines(t *testing.T) {
 	for name, steps := range onSpark {
 		all[name] = [3]string{"", steps, "far"}
 	}
+	for name, steps := range onEMR {
+		all[name] = [3]string{"", steps, "cloud"}
+	}
 	for name, steps := range scripts {
+		all["emr_"+name] = [3]string{"", strings.ReplaceAll(steps, "to: out/", "to: s3://b/"), "cloud"}
 		all[name] = [3]string{"", steps, "local"}
 		all["spark_"+name] = [3]string{"", steps, "far"}
 	}
@@ -165,7 +179,6 @@ func TestGoldenMachines(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ steps, target, want string }{
-		{`{ a: { sql: select 1 as x } }`, "cloud", "engine emr is not built yet"},
 		{`{ a: { spark: { script: x.py, output: rows }, checks: [ { not_null: x } ], each: [p, q] } }`, "far", "do not go together with each"},
 		{`{ a: { extract: { from: c, query: select 1 } } }`, "local", "connections of type later are not built yet"},
 		{`{ a: { extract: { dataset: p.q } } }`, "local", "another pipeline's dataset is not built yet"},

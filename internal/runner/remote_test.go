@@ -51,7 +51,7 @@ func (c *cluster) Submitted(t flow.Token) json.RawMessage {
 	return json.RawMessage(fmt.Sprintf(`{"Id":%q}`, t))
 }
 
-func (c *cluster) Find(_ context.Context, r flow.Request, _ time.Time) (flow.Token, bool, error) {
+func (c *cluster) Find(_ context.Context, r flow.Request) (flow.Token, bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t, ok := c.begun[r.Key]

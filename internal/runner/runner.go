@@ -462,7 +462,11 @@ func (d *drive) remote(ctx, actx context.Context, a *attempt, task flow.Task) er
 			return
 		}
 		defer d.closeLog(c, log)
-		out, err := d.attend(actx, d.request(c, log), t, c, task)
+		r := d.request(c, log)
+		if known && !t.Started {
+			r.Since = t.At
+		}
+		out, err := d.attend(actx, r, t, c, task)
 		if actx.Err() != nil {
 			return
 		}
@@ -599,6 +603,7 @@ func (r *Runner) stopAll(ctx context.Context, run Run, open []machine.Command, t
 		if !ok || w.Task == nil || !begun {
 			continue
 		}
+		q.Since = t.At
 		g.Go(func() {
 			token := t.Token
 			if !t.Started {
@@ -607,7 +612,7 @@ func (r *Runner) stopAll(ctx context.Context, run Run, open []machine.Command, t
 					return
 				}
 				var err error
-				if token, ok, err = f.Find(ctx, q, t.At); err != nil || !ok {
+				if token, ok, err = f.Find(ctx, q); err != nil || !ok {
 					errs[i] = err
 					return
 				}
