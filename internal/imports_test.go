@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"sqlite":        {"runner", "flow", "machine"},
 	"conform":       {"flow", "format", "dataset", "machine", "runner"},
 	"conform/judge": {},
+	"conform/parts": {},
 	"awslocal":      {"flow", "asl", "machine", "runner", "sched", "jsonata", "awsauth", "awslocal/*"},
 	"awslocal/*":    {"flow", "awslocal/*", "sparkjob", "spark"},
 	"cli":           {"*"},

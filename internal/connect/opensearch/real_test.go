@@ -3,94 +3,27 @@
 package opensearch
 
 import (
-	"bufio"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/conform"
+	"github.com/tidemill/tidemill/internal/conform/parts"
 	"github.com/tidemill/tidemill/internal/flow"
 )
 
-// node starts a real node of what scripts/parts installed and returns its URL.
-func node(t *testing.T, part, class string, settings ...string) string {
-	t.Helper()
-	dir := filepath.Join(os.Getenv("TIDEMILL_CACHE"), part)
-	if _, err := os.Stat(filepath.Join(dir, "ready")); err != nil {
-		t.Fatalf("%s is not installed: run scripts/parts %s: %v", part, strings.Split(part, "-")[0], err)
-	}
-	port := freePort(t)
-	args := []string{"-Xms512m", "-Xmx512m", "-XX:+UseSerialGC", "-Dlog4j2.configurationFile=log4j2.properties", "-Dlog4j2.disable.jmx=true"}
-	if class == "EsNode" {
-		args = append(args, "-Des.modules=modules")
-	}
-	args = append(args, "-cp", "classes:lib/*", class, strconv.Itoa(port), t.TempDir())
-	cmd := exec.Command("java", append(args, settings...)...)
-	cmd.Dir, cmd.Stderr = dir, os.Stderr
-	out, err := cmd.StdoutPipe()
+func TestRealOpenSearch(t *testing.T)    { realNode(t, parts.OpenSearch) }
+func TestRealElasticsearch(t *testing.T) { realNode(t, parts.Elasticsearch) }
+
+func realNode(t *testing.T, part string) {
+	url, stop, err := parts.SearchNode(t.Context(), os.Getenv("TIDEMILL_CACHE"), part, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() //nolint:errcheck // a test
-		_ = cmd.Wait()         //nolint:errcheck // it was killed
-	})
-	ready := make(chan bool, 1)
-	go func() {
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
-			if strings.HasPrefix(lines.Text(), "READY") {
-				ready <- true
-			}
-		}
-		ready <- false
-	}()
-	select {
-	case ok := <-ready:
-		if !ok {
-			t.Fatalf("%s ended", part)
-		}
-	case <-time.After(2 * time.Minute):
-		t.Fatalf("%s is not ready after two minutes", part)
-	}
-	return fmt.Sprintf("http://127.0.0.1:%d", port)
-}
-
-// freePort finds one whose transport port, 100 above, is free too.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		m, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+100))
-		l.Close()
-		if err == nil {
-			m.Close()
-			return port
-		}
-	}
-	t.Fatal("no two free ports")
-	return 0
-}
-
-func TestRealOpenSearch(t *testing.T)    { realNode(t, "opensearch-2.19.6", "OsNode") }
-func TestRealElasticsearch(t *testing.T) { realNode(t, "elasticsearch-8.19.21", "EsNode") }
-
-func realNode(t *testing.T, part, class string) {
-	url := node(t, part, class)
+	t.Cleanup(stop)
 	fresh := func(t *testing.T) flow.Sink {
 		s, err := New(Settings{URL: url}, nil)
 		if err != nil {

@@ -1,0 +1,112 @@
+// Package parts starts the real servers that tests and measurements talk to, from what
+// scripts/parts installed into the user's cache.
+package parts
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A search product in the versions that scripts/parts installs.
+const (
+	OpenSearch    = "opensearch-2.19.6"
+	Elasticsearch = "elasticsearch-8.19.21"
+)
+
+// startTime is how long a server may take until it is ready, on a busy machine.
+const startTime = 3 * time.Minute
+
+// Dir is the folder of an installed part below cache, TIDEMILL_CACHE.
+func Dir(cache, part string) (string, error) {
+	dir := filepath.Join(cache, part)
+	if _, err := os.Stat(filepath.Join(dir, "ready")); err != nil || cache == "" {
+		return "", fmt.Errorf("%s is not installed below TIDEMILL_CACHE=%s: run scripts/parts %s", part, cache, strings.Split(part, "-")[0])
+	}
+	return dir, nil
+}
+
+// SearchNode starts a node of OpenSearch or Elasticsearch with its data in a folder and
+// returns its URL. It ends with ctx, or by stop.
+func SearchNode(ctx context.Context, cache, part, data string, settings ...string) (url string, stop func(), err error) {
+	dir, err := Dir(cache, part)
+	if err != nil {
+		return "", nil, err
+	}
+	port, err := freePair()
+	if err != nil {
+		return "", nil, err
+	}
+	class, jvm := "OsNode", []string{"-Xms512m", "-Xmx512m", "-XX:+UseSerialGC", "-Dlog4j2.configurationFile=log4j2.properties", "-Dlog4j2.disable.jmx=true"}
+	if part == Elasticsearch {
+		class, jvm = "EsNode", append(jvm, "-Des.modules=modules")
+	}
+	args := append(jvm, "-cp", "classes:lib/*", class, strconv.Itoa(port), data)
+	cmd := exec.CommandContext(ctx, "java", append(args, settings...)...) //nolint:gosec // a test's own server
+	cmd.Dir, cmd.Stderr = dir, os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", nil, err
+	}
+	ended := make(chan struct{})
+	ready := make(chan bool, 1)
+	go func() {
+		defer close(ended)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if strings.HasPrefix(lines.Text(), "READY") {
+				ready <- true
+			}
+		}
+		_ = cmd.Wait() //nolint:errcheck // it is killed at the end
+		close(ready)
+	}()
+	stop = func() {
+		_ = cmd.Process.Kill() //nolint:errcheck // it may have ended
+		<-ended
+	}
+	timer := time.NewTimer(startTime)
+	defer timer.Stop()
+	select {
+	case ok := <-ready:
+		if ok {
+			return fmt.Sprintf("http://127.0.0.1:%d", port), stop, nil
+		}
+		return "", nil, fmt.Errorf("%s ended before it was ready", part)
+	case <-timer.C:
+		stop()
+		return "", nil, fmt.Errorf("%s is not ready after %s", part, startTime)
+	case <-ctx.Done():
+		stop()
+		return "", nil, ctx.Err()
+	}
+}
+
+// freePair finds a free port whose neighbour 100 above, the node's transport port, is free too.
+func freePair() (int, error) {
+	for range 50 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, err
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		m, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+100))
+		if err == nil {
+			return port, errors.Join(l.Close(), m.Close())
+		}
+		if err := l.Close(); err != nil {
+			return 0, err
+		}
+	}
+	return 0, errors.New("no two free ports")
+}
