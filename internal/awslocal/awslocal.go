@@ -42,15 +42,16 @@ const (
 
 // Config says what Serve serves.
 type Config struct {
-	Addr   string           // host:port on this machine; default DefaultAddr; port 0 takes a free one
-	Dir    string           // where the state lies; it survives a restart
-	Memory bool             // keep the state in a temporary folder that is removed at the end
-	Now    func() time.Time // the time that answers tell; nil: the machine's
-	Clock  time.Duration    // how far the time is ahead of Now at first; POST /_tidemill/clock moves it
-	Pace   string           // how fast clusters change, one of emr.Paces; empty: the first
-	Path   string           // PATH of the programs that are steps of clusters
-	Log    *slog.Logger     // nil: nothing is logged
-	Ready  func(url string) // called once it answers
+	Addr   string                                                        // host:port on this machine; default DefaultAddr; port 0 takes a free one
+	Dir    string                                                        // where the state lies; it survives a restart
+	Memory bool                                                          // keep the state in a temporary folder that is removed at the end
+	Now    func() time.Time                                              // the time that answers tell; nil: the machine's
+	Clock  time.Duration                                                 // how far the time is ahead of Now at first; POST /_tidemill/clock moves it
+	Pace   string                                                        // how fast clusters change, one of emr.Paces; empty: the first
+	Path   string                                                        // PATH of the programs that are steps of clusters
+	Spark  func(ctx context.Context, version string) (*emr.Spark, error) // finds the Spark of steps
+	Log    *slog.Logger                                                  // nil: nothing is logged
+	Ready  func(url string)                                              // called once it answers
 }
 
 // Serve serves until ctx ends, which is no error.
@@ -89,7 +90,7 @@ func Serve(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	clusters, err := emr.New(emr.Config{
-		Dir: filepath.Join(dir, "emr"), Pace: c.Pace, Now: clock.now, Wake: clock.moved, Files: s3, Endpoint: at, Path: c.Path, Log: c.Log,
+		Dir: filepath.Join(dir, "emr"), Pace: c.Pace, Now: clock.now, Wake: clock.moved, Files: s3, Endpoint: at, Path: c.Path, Spark: c.Spark, Log: c.Log,
 	})
 	if err != nil {
 		return err

@@ -69,7 +69,12 @@ func run(t *testing.T, c *awsemr.Client, in *awsemr.RunJobFlowInput) string {
 // eventually asks until ok, or fails.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	await(t, 30*time.Second, what, ok)
+}
+
+func await(t *testing.T, within time.Duration, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -315,7 +320,10 @@ func TestEMRCancel(t *testing.T) {
 		}
 	}))
 	for _, f := range []string{"1", "2", "pid"} {
-		eventually(t, "they run", func() bool { i, err := os.Stat(filepath.Join(dir, f)); return err == nil && (f != "pid" || i.Size() > 0) })
+		eventually(t, "they run", func() bool {
+			i, err := os.Stat(filepath.Join(dir, f))
+			return err == nil && (f != "pid" || i.Size() > 0)
+		})
 	}
 	list, err := c.ListSteps(t.Context(), &awsemr.ListStepsInput{ClusterId: &id})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -34,6 +35,10 @@ type Config struct {
 	Files    Files
 	Endpoint string // of all services, for the programs that steps are
 	Path     string // where those programs are looked for, as PATH says it
+	// Spark finds the Spark that steps run on; version is the cluster's, empty if not known.
+	Spark    func(ctx context.Context, version string) (*Spark, error)
+	Cores    int // of a driver; default: the machine's
+	MemoryMB int // of all drivers together; default: two thirds of the machine's
 	Log      *slog.Logger
 }
 
@@ -73,6 +78,12 @@ func New(c Config) (*Service, error) {
 	pace, ok := paces[c.Pace]
 	if !ok {
 		return nil, &flow.Error{Op: "start EMR", Kind: flow.Invalid, Err: &unknownPace{c.Pace}, Hint: "choose seconds, instant or real"}
+	}
+	if c.Cores == 0 {
+		c.Cores = runtime.NumCPU()
+	}
+	if c.MemoryMB == 0 {
+		c.MemoryMB = machineMemoryMB() * 2 / 3
 	}
 	s := &Service{c: c, pace: pace, all: map[string]*Cluster{}, jobs: map[string]*job{}, unsaved: map[*Cluster]bool{}, woken: make(chan struct{}, 1)}
 	var err error

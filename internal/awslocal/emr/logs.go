@@ -70,6 +70,26 @@ func (l *logs) keep(folder string) {
 	}
 }
 
+// keepContainers puts the logs of what ran in containers where YARN's are.
+func (l *logs) keepContainers() {
+	if l.w.logs == "" {
+		return
+	}
+	files, err := filepath.Glob(filepath.Join(l.dir, "containers", "*", "*", "std*"))
+	if err != nil {
+		return
+	}
+	for _, f := range files {
+		name, err := filepath.Rel(l.dir, f)
+		if err == nil {
+			err = l.w.put(f, l.uri("", filepath.ToSlash(name)))
+		}
+		if err != nil {
+			l.w.Service.c.Log.Warn("log not kept", "log", f, "err", err)
+		}
+	}
+}
+
 // put compresses a file and puts it where a URI says, if there is something in it.
 func (w *worker) put(file, uri string) error {
 	in, err := os.Open(file)
@@ -96,30 +116,40 @@ func (w *worker) put(file, uri string) error {
 // causeBytes is how much of the end of a log is looked at for the cause.
 const causeBytes = 64 << 10
 
-// cause is what a failed program said last that tells why: a Python or Java exception, or the
-// last line.
-func (l *logs) cause() string {
-	i, err := l.stderr.Stat()
+// cause is what a failed program said last that tells why, and in which log: a Python or Java
+// exception, which Spark's driver prints to stdout where the script is Python, or the last
+// line of stderr.
+func (l *logs) cause() (message, log string) {
+	said, exception := lastWords(l.stderr)
+	if !exception {
+		if other, ok := lastWords(l.stdout); ok {
+			return other, "stdout"
+		}
+	}
+	return said, "stderr"
+}
+
+func lastWords(f *os.File) (line string, exception bool) {
+	i, err := f.Stat()
 	if err != nil {
-		return ""
+		return "", false
 	}
 	from := max(i.Size()-causeBytes, 0)
 	text := make([]byte, i.Size()-from)
-	if _, err := l.stderr.ReadAt(text, from); err != nil && !errors.Is(err, io.EOF) {
-		return ""
+	if _, err := f.ReadAt(text, from); err != nil && !errors.Is(err, io.EOF) {
+		return "", false
 	}
-	last := ""
-	for _, line := range bytes.Split(text, []byte("\n")) {
-		s := string(line)
+	for _, b := range bytes.Split(text, []byte("\n")) {
+		s := string(b)
 		switch {
 		case strings.HasPrefix(s, "Command exiting with ret"), strings.TrimSpace(s) == "", strings.Contains(s, " INFO "), strings.Contains(s, " WARN "):
-			continue
 		case strings.HasPrefix(s, "Exception in thread"), isException(s):
-			return s
+			line, exception = s, true
+		case !exception:
+			line = s
 		}
-		last = s
 	}
-	return last
+	return line, exception
 }
 
 // isException tells whether a line is the end of a Python traceback, such as

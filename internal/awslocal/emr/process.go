@@ -107,7 +107,7 @@ func Child(args []string, stdin io.Reader) (code int, handled bool) {
 		watch(stdin)
 		return 0, true
 	}
-	return 0, false
+	return childSubmit(args)
 }
 
 func watch(stdin io.Reader) {
@@ -259,4 +259,19 @@ func exitCode(s *os.ProcessState) int {
 		return 128 + int(ws.Signal())
 	}
 	return s.ExitCode()
+}
+
+// machineMemoryMB is the memory of this machine.
+func machineMemoryMB() int {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err == nil {
+		for _, line := range strings.Split(string(text), "\n") {
+			if f := strings.Fields(line); len(f) == 3 && f[0] == "MemTotal:" {
+				if kb, err := strconv.Atoi(f[1]); err == nil {
+					return kb / 1024
+				}
+			}
+		}
+	}
+	return defaultMemoryMB
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -101,13 +102,14 @@ func (s *Service) stop() { s.work.Wait() }
 type worker struct {
 	*Service
 	c      *Cluster
-	master string // id of the instance
-	dir    string // of the cluster's scratch files
-	logs   string // URI of the folder of its logs, ends in /; empty: none are kept
+	steps  []*Step // when the work began
+	master string  // id of the instance
+	dir    string  // of the cluster's scratch files
+	logs   string  // URI of the folder of its logs, ends in /; empty: none are kept
 }
 
 func (s *Service) newWorker(c *Cluster) *worker {
-	w := &worker{Service: s, c: c, master: c.Nodes[0].EC2, dir: filepath.Join(s.c.Dir, "work", c.ID)}
+	w := &worker{Service: s, c: c, steps: slices.Clone(c.Steps), master: c.Nodes[0].EC2, dir: filepath.Join(s.c.Dir, "work", c.ID)}
 	if u := val(c.Request.LogUri); u != "" {
 		w.logs = u + c.ID + "/"
 	}
@@ -116,18 +118,19 @@ func (s *Service) newWorker(c *Cluster) *worker {
 
 // env is the environment of a program: what a node's has, of which the credentials are those
 // that an instance's role would give.
-func (w *worker) env(more ...string) []string {
+func (w *worker) env(bin string, more ...string) []string {
 	return append([]string{
-		"PATH=" + filepath.Join(w.dir, "bin") + ":" + w.Service.c.Path, "HOME=" + filepath.Join(w.dir, "home"), "USER=hadoop", "LANG=C.UTF-8", "TMPDIR=" + filepath.Join(w.dir, "tmp"),
+		"PATH=" + bin + ":" + w.Service.c.Path, "HOME=" + filepath.Join(w.dir, "home"), "USER=hadoop", "LANG=C.UTF-8", "TMPDIR=" + filepath.Join(w.dir, "tmp"),
 		"AWS_ENDPOINT_URL=" + w.Service.c.Endpoint, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
 		"AWS_REGION=" + w.c.Region, "AWS_DEFAULT_REGION=" + w.c.Region, "AWS_EC2_METADATA_DISABLED=true", "EMR_CLUSTER_ID=" + w.c.ID,
 	}, more...)
 }
 
-// folders makes the cluster's, and one of dir below them.
+// folders makes the cluster's, and dir below them: the logs of a program lie there, and the
+// folder that it runs in.
 func (w *worker) folders(dir string) (string, error) {
 	dir = filepath.Join(w.dir, dir)
-	for _, d := range []string{filepath.Join(w.dir, "bin"), filepath.Join(w.dir, "home"), filepath.Join(w.dir, "tmp"), dir} {
+	for _, d := range []string{filepath.Join(w.dir, "home"), filepath.Join(w.dir, "tmp"), filepath.Join(dir, "cwd")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return "", err
 		}
@@ -161,12 +164,16 @@ func (w *worker) action(ctx context.Context, j *job, name string, a *types.Scrip
 		return -1, err
 	}
 	defer func() { l.keep("node/" + w.master + "/" + name + "/") }()
-	script, err := w.fetch(*a.Path, dir)
+	script, err := w.fetch(*a.Path, filepath.Join(dir, "cwd"))
 	if err != nil {
 		l.say("ERROR %v", err)
 		return -1, err
 	}
-	p := program{argv: append([]string{script}, a.Args...), dir: dir, env: w.env(), stdout: l.stdout, stderr: l.stderr}
+	bin, env, err := w.provide(ctx, dir, nil)
+	if err != nil {
+		return -1, err
+	}
+	p := program{argv: append([]string{script}, a.Args...), dir: filepath.Join(dir, "cwd"), env: w.env(bin, env...), stdout: l.stdout, stderr: l.stderr}
 	exit, err = w.warden.run(ctx, p, j.signals)
 	l.say("INFO bootstrap action %s ended with exit code %d", *a.Path, exit)
 	return exit, err
@@ -205,21 +212,30 @@ func (w *worker) step(ctx context.Context, j *job, st *Step) Result {
 	if err != nil {
 		return Result{Message: err.Error()}
 	}
-	uri := l.uri("steps/"+st.ID+"/", "stderr")
 	defer l.keep("steps/" + st.ID + "/")
+	defer l.keepContainers()
 	began := w.Service.c.Now()
-	argv, err := w.argv(st.Config.HadoopJarStep, dir)
+	argv, err := w.argv(st.Config.HadoopJarStep, filepath.Join(dir, "cwd"))
 	if err != nil {
 		l.say("ERROR %v", err)
 		fmt.Fprintln(l.stderr, err) //nolint:errcheck // a log
-		return Result{Failure: &types.FailureDetails{Reason: ptr("Unknown Error."), Message: ptr(err.Error()), LogFile: text(uri)}}
+		return Result{Failure: &types.FailureDetails{Reason: ptr("Unknown Error."), Message: ptr(err.Error()), LogFile: text(l.uri("steps/"+st.ID+"/", "stderr"))}}
 	}
 	jar := strings.Join(append([]string{"hadoop", "jar", *st.Config.HadoopJarStep.Jar}, st.Config.HadoopJarStep.Args...), " ")
 	l.say("INFO Ensure step %s jar file %s", st.ID, *st.Config.HadoopJarStep.Jar)
 	l.say("INFO startExec '%s'", jar)
-	l.say("INFO Working dir %s", dir)
-	p := program{argv: argv, dir: dir, env: w.env("EMR_STEP_ID=" + st.ID), stdout: l.stdout, stderr: l.stderr, begun: func(pid int) { l.say("INFO ProcessRunner started child process %d", pid) }}
+	bin, env, err := w.provide(ctx, dir, st)
+	if err != nil {
+		return Result{Message: err.Error()}
+	}
+	p := program{argv: argv, dir: filepath.Join(dir, "cwd"), env: w.env(bin, append(env, "EMR_STEP_ID="+st.ID)...), stdout: l.stdout, stderr: l.stderr, begun: func(pid int) { l.say("INFO ProcessRunner started child process %d", pid) }}
+	l.say("INFO Working dir %s", p.dir)
 	exit, err := w.warden.run(ctx, p, j.signals)
+	if _, none := os.Stat(filepath.Join(dir, ".spark")); none == nil {
+		if err := w.Service.c.Files.Tag(""); err != nil {
+			l.say("WARN %v", err)
+		}
+	}
 	took := int(w.Service.c.Now().Sub(began).Seconds())
 	if err != nil {
 		l.say("ERROR %v", err)
@@ -233,7 +249,8 @@ func (w *worker) step(ctx context.Context, j *job, st *Step) Result {
 		return Result{OK: true}
 	}
 	l.say("WARN Step failed with exitCode %d and took %d seconds", exit, took)
-	return Result{Failure: &types.FailureDetails{Reason: ptr("Unknown Error."), Message: text(l.cause()), LogFile: text(uri)}}
+	message, log := l.cause()
+	return Result{Failure: &types.FailureDetails{Reason: ptr("Unknown Error."), Message: text(message), LogFile: text(l.uri("steps/"+st.ID+"/", log))}}
 }
 
 // argv is the command line of a step.
@@ -247,6 +264,9 @@ func (w *worker) argv(jar *types.HadoopJarStepConfig, dir string) ([]string, err
 	case name == "command-runner.jar" && jar.Args[0] == "state-pusher-script", name == "script-runner.jar" && strings.Contains(jar.Args[0], "/libs/state-pusher/"):
 		return []string{"true"}, nil // what --enable-debugging adds; there is no console to push to
 	case name == "command-runner.jar":
+		if jar.Args[0] == "/usr/bin/spark-submit" {
+			return append([]string{"spark-submit"}, jar.Args[1:]...), nil
+		}
 		return jar.Args, nil
 	}
 	script, err := w.fetch(jar.Args[0], dir)

@@ -1,0 +1,127 @@
+//go:build real
+
+package awslocal
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsemr "github.com/aws/aws-sdk-go-v2/service/emr"
+	emrtypes "github.com/aws/aws-sdk-go-v2/service/emr/types"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/tidemill/tidemill/internal/awslocal/emr"
+)
+
+// realSpark is the Spark that scripts/parts installs.
+func realSpark(t *testing.T) func(context.Context, string) (*emr.Spark, error) {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(os.Getenv("TIDEMILL_CACHE"), "spark-*", "ready"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no Spark in TIDEMILL_CACHE=%q: run scripts/parts spark", os.Getenv("TIDEMILL_CACHE"))
+	}
+	dir := filepath.Dir(found[len(found)-1])
+	return func(context.Context, string) (*emr.Spark, error) {
+		home, err := filepath.Glob(filepath.Join(dir, "lib", "python3*", "site-packages", "pyspark"))
+		if err != nil || len(home) != 1 {
+			return nil, fmt.Errorf("no pyspark in %s", dir)
+		}
+		return &emr.Spark{Submit: filepath.Join(home[0], "bin", "spark-submit"), Env: []string{"SPARK_HOME=" + home[0], "PYSPARK_PYTHON=" + filepath.Join(dir, "bin", "python")}}, nil
+	}
+}
+
+// byCategory is a script as a data engineer would write it for EMR.
+const byCategory = `
+import sys
+from pyspark.sql import SparkSession, functions as F
+spark = SparkSession.builder.appName("orders").getOrCreate()
+day = sys.argv[1]
+orders = spark.read.csv("s3://shop/raw/orders_%s.csv" % day, header=True, inferSchema=True)
+out = orders.groupBy("category").agg(F.sum("amount").alias("amount"))
+out.write.mode("overwrite").partitionBy("category").parquet("s3://shop/out/" + day)
+print("rows", out.count(), spark.conf.get("spark.sql.session.timeZone"))
+`
+
+func spark(name string, args ...string) emrtypes.StepConfig {
+	return emrtypes.StepConfig{Name: &name, ActionOnFailure: emrtypes.ActionOnFailureContinue, HadoopJarStep: &emrtypes.HadoopJarStepConfig{Jar: aws.String("command-runner.jar"), Args: append([]string{"spark-submit"}, args...)}}
+}
+
+// keysOf are a bucket's objects with their ETags.
+func keysOf(t *testing.T, c *awss3.Client, bucket string) map[string]string {
+	t.Helper()
+	out, err := c.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{Bucket: &bucket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := map[string]string{}
+	for _, o := range out.Contents {
+		keys[*o.Key] = aws.ToString(o.ETag)
+	}
+	return keys
+}
+
+// TestRealSparkSteps runs spark-submit as EMR is asked for it: cluster and client mode, at once,
+// from a script; what is written is seen by S3's clients, with ETags.
+func TestRealSparkSteps(t *testing.T) {
+	t.Parallel()
+	c, s3, _ := emrClient(t, Config{Spark: realSpark(t)})
+	makeBucket(t, s3, "shop")
+	put(t, s3, "shop", "code/orders.py", byCategory)
+	put(t, s3, "shop", "raw/orders_20171106.csv", "category,amount\na,1\nb,2\na,3\n")
+	id := run(t, c, ask(func(in *awsemr.RunJobFlowInput) {
+		in.LogUri, in.StepConcurrencyLevel = aws.String("s3://shop/logs/"), aws.Int32(3)
+		in.Configurations = []emrtypes.Configuration{{Classification: aws.String("spark-defaults"), Properties: map[string]string{"spark.sql.session.timeZone": "America/New_York", "spark.master": "yarn"}}}
+		in.Steps = []emrtypes.StepConfig{
+			spark("client", "--deploy-mode", "client", "--master", "yarn", "--executor-memory", "4g", "s3://shop/code/orders.py", "20171106"),
+			spark("cluster", "--deploy-mode=cluster", "s3://shop/code/orders.py", "20990101"),
+			shell("bounded", "timeout -k 60 300 spark-submit s3://shop/code/nonesuch.py"),
+		}
+	}))
+	list, err := c.ListSteps(t.Context(), &awsemr.ListStepsInput{ClusterId: &id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounded, cluster, client := *list.Steps[0].Id, *list.Steps[1].Id, *list.Steps[2].Id
+	long := func(step string) *emrtypes.Step {
+		var s *emrtypes.Step
+		await(t, 5*time.Minute, "step ends", func() bool { s = stepStatus(t, c, id, step); return s.Status.Timeline.EndDateTime != nil })
+		return s
+	}
+	logs := "logs/" + id + "/steps/"
+	if s := long(client); s.Status.State != emrtypes.StepStateCompleted {
+		t.Errorf("client: %s\n%s", s.Status.State, unzip(t, s3, "shop", logs+client+"/stderr.gz"))
+	}
+	if got := unzip(t, s3, "shop", logs+client+"/stdout.gz"); got != "rows 2 America/New_York\n" {
+		t.Errorf("stdout %q", got)
+	}
+	if s := long(cluster); s.Status.State != emrtypes.StepStateFailed || !strings.Contains(aws.ToString(s.Status.FailureDetails.Message), "finished with failed status") {
+		t.Errorf("cluster: %+v", s.Status)
+	}
+	keys := keysOf(t, s3, "shop")
+	driver := ""
+	for k := range keys {
+		if strings.Contains(k, "/containers/application_") && strings.HasSuffix(k, "/stdout.gz") {
+			driver = k
+		}
+	}
+	if driver == "" || !strings.Contains(unzip(t, s3, "shop", driver), "PATH_NOT_FOUND") {
+		t.Errorf("the driver's log in %v", keys)
+	}
+	if s := long(bounded); s.Status.State != emrtypes.StepStateFailed {
+		t.Errorf("bounded: %+v", s.Status)
+	}
+	if keys["out/20171106/_SUCCESS"] == "" {
+		t.Errorf("written: %v", keys)
+	}
+	for k, etag := range keys {
+		if len(etag) != 34 {
+			t.Errorf("%s has the ETag %s", k, etag)
+		}
+	}
+}
