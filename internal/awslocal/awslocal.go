@@ -49,6 +49,7 @@ type Config struct {
 	Clock  time.Duration                                                 // how far the time is ahead of Now at first; POST /_tidemill/clock moves it
 	Pace   string                                                        // how fast clusters change, one of emr.Paces; empty: the first
 	Path   string                                                        // PATH of the programs that are steps of clusters
+	Faults *emr.Faults                                                   // what goes wrong with clusters; nil: nothing
 	Spark  func(ctx context.Context, version string) (*emr.Spark, error) // finds the Spark of steps
 	Log    *slog.Logger                                                  // nil: nothing is logged
 	Ready  func(url string)                                              // called once it answers
@@ -90,7 +91,7 @@ func Serve(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	clusters, err := emr.New(emr.Config{
-		Dir: filepath.Join(dir, "emr"), Pace: c.Pace, Now: clock.now, Wake: clock.moved, Files: s3, Endpoint: at, Path: c.Path, Spark: c.Spark, Log: c.Log,
+		Dir: filepath.Join(dir, "emr"), Pace: c.Pace, Now: clock.now, Wake: clock.moved, Files: s3, Endpoint: at, Path: c.Path, Spark: c.Spark, Faults: c.Faults, Log: c.Log,
 	})
 	if err != nil {
 		return err

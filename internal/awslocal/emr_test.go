@@ -22,6 +22,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/tidemill/tidemill/internal/awsauth"
+	"github.com/tidemill/tidemill/internal/awslocal/emr"
 )
 
 // emrClient serves and returns clients of EMR and S3 there.
@@ -406,4 +407,96 @@ func TestEMRKilled(t *testing.T) {
 		t.Errorf("the step that ran: %+v", s)
 	}
 	awaitStep(t, c, id, *list.Steps[0].Id, emrtypes.StepStateCompleted)
+}
+
+// TestEMRFaultScript plays faults that a client meets.
+func TestEMRFaultScript(t *testing.T) {
+	t.Parallel()
+	faults, err := emr.ParseFaults("faults.yaml", []byte(`
+- { fault: throttle, operation: DescribeStep, count: 1 }
+- { fault: error, operation: ListSteps, count: 1 }
+- { fault: lost_answer, operation: RunJobFlow, cluster: twice }
+- { fault: step_fails, step: told, message: "RuntimeError: as told", exit: 4 }
+- { fault: step_lost, step: lost, after: 50ms, message: gone }
+- { fault: step_hangs, step: hangs }
+- { fault: bootstrap, cluster: unlucky }
+- { fault: spot_loss, cluster: lost, after: 50ms }
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, s3, _ := emrClient(t, Config{Faults: faults})
+	makeBucket(t, s3, "logs")
+	id := run(t, c, ask(func(in *awsemr.RunJobFlowInput) {
+		in.LogUri = aws.String("s3://logs/")
+		in.StepConcurrencyLevel = aws.Int32(5)
+		in.Steps = []emrtypes.StepConfig{shell("told", "true"), shell("lost", "sleep 300"), shell("hangs", "true")}
+	}))
+	once := func(o *awsemr.Options) { o.RetryMaxAttempts = 1 }
+	if _, err := c.ListSteps(t.Context(), &awsemr.ListStepsInput{ClusterId: &id}, once); !strings.HasPrefix(apiError(err), "InternalServerException") {
+		t.Errorf("the first ListSteps: %v", err)
+	}
+	list, err := c.ListSteps(t.Context(), &awsemr.ListStepsInput{ClusterId: &id}, once)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hangs, lost, told := *list.Steps[0].Id, *list.Steps[1].Id, *list.Steps[2].Id
+	if _, err := c.DescribeStep(t.Context(), &awsemr.DescribeStepInput{ClusterId: &id, StepId: &told}, once); apiError(err) != "ThrottlingException: Rate exceeded" {
+		t.Errorf("the first DescribeStep: %v", err)
+	}
+	if s := awaitStep(t, c, id, told, emrtypes.StepStateFailed); *s.Status.FailureDetails.Message != "RuntimeError: as told" {
+		t.Errorf("%+v", s.Status.FailureDetails)
+	}
+	if s := awaitStep(t, c, id, lost, emrtypes.StepStateFailed); s.Status.FailureDetails != nil || *s.Status.StateChangeReason.Message != "gone" {
+		t.Errorf("%+v", s.Status)
+	}
+	if s := stepStatus(t, c, id, hangs); s.Status.State != emrtypes.StepStateRunning {
+		t.Errorf("it hangs as %s", s.Status.State)
+	}
+	if _, err := c.CancelSteps(t.Context(), &awsemr.CancelStepsInput{ClusterId: &id, StepIds: []string{hangs}}); err != nil {
+		t.Fatal(err)
+	}
+	awaitStep(t, c, id, hangs, emrtypes.StepStateCancelled)
+	for name, want := range map[string]string{"unlucky": "BOOTSTRAP_FAILURE", "lost": "INSTANCE_FAILURE"} {
+		id := run(t, c, ask(func(in *awsemr.RunJobFlowInput) { in.Name = &name }))
+		awaitCluster(t, c, id, emrtypes.ClusterStateTerminatedWithErrors)
+		if got := clusterState(t, c, id); string(got.StateChangeReason.Code) != want || len(got.ErrorDetails) != 1 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if _, err := c.RunJobFlow(t.Context(), ask(func(in *awsemr.RunJobFlowInput) { in.Name = aws.String("twice") }), once); err == nil {
+		t.Error("an answer came")
+	}
+	all, err := c.ListClusters(t.Context(), &awsemr.ListClustersInput{})
+	if err != nil || *all.Clusters[0].Name != "twice" {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// TestEMRBootstrap runs bootstrap actions, whose logs and failure are EMR's.
+func TestEMRBootstrap(t *testing.T) {
+	t.Parallel()
+	c, s3, _ := emrClient(t, Config{})
+	makeBucket(t, s3, "logs")
+	put(t, s3, "logs", "boot.sh", "#!/bin/bash\necho booting $1\nsudo -E true\ntest $1 = well\n")
+	boot := func(word string) *awsemr.RunJobFlowInput {
+		return ask(func(in *awsemr.RunJobFlowInput) {
+			in.LogUri = aws.String("s3://logs/emr/")
+			in.BootstrapActions = []emrtypes.BootstrapActionConfig{{Name: aws.String("boot"), ScriptBootstrapAction: &emrtypes.ScriptBootstrapActionConfig{Path: aws.String("s3://logs/boot.sh"), Args: []string{word}}}}
+		})
+	}
+	well, badly := run(t, c, boot("well")), run(t, c, boot("badly"))
+	awaitCluster(t, c, well, emrtypes.ClusterStateWaiting)
+	awaitCluster(t, c, badly, emrtypes.ClusterStateTerminatedWithErrors)
+	nodes, err := c.ListInstances(t.Context(), &awsemr.ListInstancesInput{ClusterId: &badly})
+	if err != nil {
+		t.Fatal(err)
+	}
+	master := *nodes.Instances[0].Ec2InstanceId
+	if got := *clusterState(t, c, badly).StateChangeReason.Message; got != "On the master instance ("+master+"), bootstrap action 1 returned a non-zero return code" {
+		t.Error(got)
+	}
+	if got := unzip(t, s3, "logs", "emr/"+badly+"/node/"+master+"/bootstrap-actions/1/stdout.gz"); got != "booting badly\n" {
+		t.Error(got)
+	}
 }

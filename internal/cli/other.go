@@ -99,7 +99,7 @@ func (l *lookup) test(ctx context.Context, name string, c pipeline.Connection) (
 
 func (a *app) localCommand() *cobra.Command {
 	var cfg awslocal.Config
-	var clock string
+	var clock, faults string
 	c := &cobra.Command{
 		Use:   "local",
 		Short: "Offer AWS on localhost: S3, EMR, STS, secrets",
@@ -123,6 +123,11 @@ func (a *app) localCommand() *cobra.Command {
 			if cfg.Clock, err = clockAhead(clock, a.now()); err != nil {
 				return err
 			}
+			if faults != "" {
+				if cfg.Faults, err = emr.ReadFaults(faults); err != nil {
+					return &usageError{err}
+				}
+			}
 			cfg.Ready = func(url string) {
 				if a.json {
 					a.printJSON(map[string]any{"ready": true, "url": url})
@@ -143,6 +148,7 @@ func (a *app) localCommand() *cobra.Command {
 	c.Flags().BoolVar(&cfg.Memory, "memory", false, "forget everything at the end")
 	c.Flags().StringVar(&cfg.Pace, "emr-pace", emr.Paces[0], "how fast clusters change: "+strings.Join(emr.Paces, ", "))
 	c.Flags().StringVar(&clock, "clock", "", "the time it begins with: an instant, or how far ahead of this machine's (+90m)")
+	c.Flags().StringVar(&faults, "faults", "", "a script of what goes wrong with clusters, their steps and calls")
 	return c
 }
 

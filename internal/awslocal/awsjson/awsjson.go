@@ -29,6 +29,9 @@ type Error struct {
 	Bare    bool   // a modelled type: its message is "Message", else "message"
 }
 
+// ErrNoAnswer is for a call whose client is to hear nothing: the connection is cut.
+var ErrNoAnswer = errors.New("no answer")
+
 func (e *Error) Error() string { return e.Type + ": " + e.Message }
 
 // Errorf is a client's fault.
@@ -58,6 +61,9 @@ func (s Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var text []byte
 	if err == nil && answer != nil {
 		text, err = Marshal(answer)
+	}
+	if errors.Is(err, ErrNoAnswer) {
+		panic(http.ErrAbortHandler)
 	}
 	if err != nil {
 		var e *Error

@@ -46,8 +46,7 @@ type Step struct {
 	Due     time.Time // PENDING: when it starts; zero: not chosen yet
 	Cancel  types.StepCancellationOption
 	Failure *types.FailureDetails
-	Fault   string // what the fault script does to it
-	Logs    string // URI of the folder of its logs; empty: none are kept
+	Fault   *StepFault
 }
 
 // Node is one instance.
@@ -284,6 +283,15 @@ func (c *Cluster) keepAliveSet(now time.Time) {
 	if c.State == types.ClusterStateWaiting && !c.keepAlive() {
 		c.settle(now, "")
 	}
+}
+
+// protect sets or takes away the protection. Idle time begins when nothing is left that would
+// hold the cluster.
+func (c *Cluster) protect(now time.Time, on bool) {
+	if c.protected() && !on && !c.Idle.IsZero() {
+		c.Idle = now
+	}
+	c.Request.Instances.TerminationProtected = &on
 }
 
 func val[T any](p *T) (v T) {

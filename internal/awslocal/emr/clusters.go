@@ -225,13 +225,7 @@ func (c *call) setTerminationProtection(in *emr.SetTerminationProtectionInput) (
 	if in.TerminationProtected == nil {
 		return nil, missing("terminationProtected")
 	}
-	return &emr.SetTerminationProtectionOutput{}, c.set(in.JobFlowIds, func(cl *Cluster) {
-		// Idle time begins when there is nothing left that would hold the cluster.
-		if cl.protected() && !*in.TerminationProtected && !cl.Idle.IsZero() {
-			cl.Idle = c.now
-		}
-		cl.Request.Instances.TerminationProtected = in.TerminationProtected
-	})
+	return &emr.SetTerminationProtectionOutput{}, c.set(in.JobFlowIds, func(cl *Cluster) { cl.protect(c.now, *in.TerminationProtected) })
 }
 
 func (c *call) setKeepAlive(in *emr.SetKeepJobFlowAliveWhenNoStepsInput) (*emr.SetKeepJobFlowAliveWhenNoStepsOutput, error) {

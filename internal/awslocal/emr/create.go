@@ -39,6 +39,7 @@ func (c *call) runJobFlow(in *emr.RunJobFlowInput) (*emr.RunJobFlowOutput, error
 	}
 	cl.Request.Steps = nil
 	cl.withDefaults()
+	c.c.Faults.plan(*in.Name, &cl.Plan)
 	cl.begin(c.now)
 	cl.addSteps(c.now, steps...)
 	cl.provision(c.now)

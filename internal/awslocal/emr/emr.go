@@ -37,8 +37,9 @@ type Config struct {
 	Path     string // where those programs are looked for, as PATH says it
 	// Spark finds the Spark that steps run on; version is the cluster's, empty if not known.
 	Spark    func(ctx context.Context, version string) (*Spark, error)
-	Cores    int // of a driver; default: the machine's
-	MemoryMB int // of all drivers together; default: two thirds of the machine's
+	Cores    int     // of a driver; default: the machine's
+	MemoryMB int     // of all drivers together; default: two thirds of the machine's
+	Faults   *Faults // what goes wrong; nil: nothing
 	Log      *slog.Logger
 }
 
@@ -78,6 +79,9 @@ func New(c Config) (*Service, error) {
 	pace, ok := paces[c.Pace]
 	if !ok {
 		return nil, &flow.Error{Op: "start EMR", Kind: flow.Invalid, Err: &unknownPace{c.Pace}, Hint: "choose seconds, instant or real"}
+	}
+	if c.Faults == nil {
+		c.Faults = &Faults{}
 	}
 	if c.Cores == 0 {
 		c.Cores = runtime.NumCPU()
@@ -184,9 +188,48 @@ func (s *Service) Serve(ctx context.Context, c awsjson.Call) (any, error) {
 	case !ok:
 		return nil, awsjson.Errorf("UnknownOperationException", "")
 	}
+	fault := s.c.Faults.call(s.c.Now(), c.Operation, s.named(c))
+	if fault.latency > 0 {
+		t := time.NewTimer(fault.latency)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if fault.err != nil {
+		return nil, fault.err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return op(&call{Service: s, region: c.Region, now: s.c.Now(), ctx: ctx}, c)
+	out, err := op(&call{Service: s, region: c.Region, now: s.c.Now()}, c)
+	if fault.lost {
+		return nil, awsjson.ErrNoAnswer
+	}
+	return out, err
+}
+
+// named are the names of the clusters that a call is about, as far as there are such.
+func (s *Service) named(c awsjson.Call) (names []string) {
+	var in struct {
+		Name, ClusterId, JobFlowId, ResourceId string //nolint:revive // the names of the wire
+		JobFlowIds                             []string
+	}
+	if awsjson.Unmarshal(c.Body, &in) != nil {
+		return nil // the operation has more to say
+	}
+	if c.Operation == "RunJobFlow" {
+		return []string{in.Name}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range append(in.JobFlowIds, in.ClusterId, in.JobFlowId, in.ResourceId) {
+		if cl := s.all[id]; cl != nil {
+			names = append(names, val(cl.Request.Name))
+		}
+	}
+	return names
 }
 
 // call is one call under the service's lock.
@@ -194,7 +237,6 @@ type call struct {
 	*Service
 	region string
 	now    time.Time
-	ctx    context.Context //nolint:containedctx // a call's
 }
 
 type operation func(*call, awsjson.Call) (any, error)

@@ -26,6 +26,9 @@ func (c *call) newSteps(cl *Cluster, in []types.StepConfig) ([]*Step, error) {
 	if cl.open()+len(out) > maxActive {
 		return nil, refused("Maximum number of active steps(State = 'Running', 'Pending' or 'Cancel_Pending') for cluster exceeded.")
 	}
+	for _, s := range out {
+		s.Fault = c.c.Faults.step(val(cl.Request.Name), val(s.Config.Name))
+	}
 	return out, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/service/emr/types"
@@ -215,6 +216,10 @@ func (w *worker) step(ctx context.Context, j *job, st *Step) Result {
 	defer l.keep("steps/" + st.ID + "/")
 	defer l.keepContainers()
 	began := w.Service.c.Now()
+	if f := st.Fault; f != nil && f.Kind == "step_fails" {
+		fmt.Fprintf(l.stderr, "%s\nCommand exiting with ret '%d'\n", f.Message, f.Exit) //nolint:errcheck // a log
+		return w.failed(l, st)
+	}
 	argv, err := w.argv(st.Config.HadoopJarStep, filepath.Join(dir, "cwd"))
 	if err != nil {
 		l.say("ERROR %v", err)
@@ -230,6 +235,15 @@ func (w *worker) step(ctx context.Context, j *job, st *Step) Result {
 	}
 	p := program{argv: argv, dir: filepath.Join(dir, "cwd"), env: w.env(bin, append(env, "EMR_STEP_ID="+st.ID)...), stdout: l.stdout, stderr: l.stderr, begun: func(pid int) { l.say("INFO ProcessRunner started child process %d", pid) }}
 	l.say("INFO Working dir %s", p.dir)
+	var lost atomic.Bool
+	if f := st.Fault; f != nil && f.Kind == "step_lost" {
+		bounded, cancel := context.WithTimeout(ctx, f.After)
+		defer cancel()
+		defer context.AfterFunc(bounded, func() { lost.Store(true) })()
+		ctx = bounded
+	} else if f != nil && f.Kind == "step_hangs" {
+		p.argv = []string{"sleep", "infinity"}
+	}
 	exit, err := w.warden.run(ctx, p, j.signals)
 	if _, none := os.Stat(filepath.Join(dir, ".spark")); none == nil {
 		if err := w.Service.c.Files.Tag(""); err != nil {
@@ -237,6 +251,9 @@ func (w *worker) step(ctx context.Context, j *job, st *Step) Result {
 		}
 	}
 	took := int(w.Service.c.Now().Sub(began).Seconds())
+	if lost.Load() {
+		return Result{Message: st.Fault.Message}
+	}
 	if err != nil {
 		l.say("ERROR %v", err)
 		return Result{Message: err.Error()}
@@ -249,6 +266,11 @@ func (w *worker) step(ctx context.Context, j *job, st *Step) Result {
 		return Result{OK: true}
 	}
 	l.say("WARN Step failed with exitCode %d and took %d seconds", exit, took)
+	return w.failed(l, st)
+}
+
+// failed is the result of a step whose program failed.
+func (w *worker) failed(l *logs, st *Step) Result {
 	message, log := l.cause()
 	return Result{Failure: &types.FailureDetails{Reason: ptr("Unknown Error."), Message: text(message), LogFile: text(l.uri("steps/"+st.ID+"/", log))}}
 }
