@@ -22,11 +22,11 @@ import (
 // realSpark is the Spark that scripts/parts installs.
 func realSpark(t *testing.T) func(context.Context, string) (*emr.Spark, error) {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(os.Getenv("TIDEMILL_CACHE"), "spark-*", "ready"))
+	found, err := filepath.Glob(filepath.Join(os.Getenv("TIDEMILL_CACHE"), "spark-3*", "bin", "spark-submit"))
 	if err != nil || len(found) == 0 {
 		t.Fatalf("no Spark in TIDEMILL_CACHE=%q: run scripts/parts spark", os.Getenv("TIDEMILL_CACHE"))
 	}
-	dir := filepath.Dir(found[len(found)-1])
+	dir := filepath.Dir(filepath.Dir(found[len(found)-1]))
 	return func(context.Context, string) (*emr.Spark, error) {
 		home, err := filepath.Glob(filepath.Join(dir, "lib", "python3*", "site-packages", "pyspark"))
 		if err != nil || len(home) != 1 {
