@@ -28,6 +28,8 @@ type settings struct {
 	binary string // bin/tidemill
 	rows   int    // order lines
 	rounds int
+	docs   int // documents
+	cache  string
 }
 
 // bench is one of the measured things.
@@ -36,7 +38,19 @@ type bench struct {
 	run  func(context.Context, settings) error
 }
 
-var benches = []bench{{"orders", orders}, {"states40", states40}, {"decisions", decisions}, {"validate1000", validate}, {"help", help}}
+var benches = []bench{{"orders", orders}, {"states40", states40}, {"decisions", decisions}, {"validate1000", validate}, {"help", help}, {"search", search}}
+
+// children are what a measured process of ours does, by its first argument.
+var children = map[string]func(context.Context, []string) error{"fused": ordersChild, "plain": ordersChild, "search": searchChild, "raw": searchRaw}
+
+// child is one measured run in a process of its own.
+func child(ctx context.Context, args []string) error {
+	do, ok := children[args[0]]
+	if !ok {
+		return fmt.Errorf("no child %s", args[0])
+	}
+	return do(ctx, args)
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt) //nolint:forbidigo // a program's root
@@ -56,6 +70,8 @@ func run(ctx context.Context, args []string) error {
 	f.StringVar(&s.dir, "dir", filepath.Join(os.TempDir(), "tidemill-bench"), "scratch folder; what takes long to make is kept there")
 	f.StringVar(&s.binary, "binary", "bin/tidemill", "the program")
 	f.IntVar(&s.rows, "rows", 10_000_000, "order lines")
+	f.IntVar(&s.docs, "docs", 500_000, "documents of the search load")
+	f.StringVar(&s.cache, "cache", "", "where scripts/parts installed what rivals and servers need")
 	f.IntVar(&s.rounds, "rounds", 3, "of each measure")
 	if err := f.Parse(args); err != nil {
 		return err

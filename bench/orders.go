@@ -68,11 +68,8 @@ CASE WHEN i %% 17 = 0 THEN 'cancelled' ELSE 'shipped' END AS status FROM range(%
 	return os.Rename(csv+".new", csv)
 }
 
-// child is one measured run in a process of its own: fused or plain, a csv, a folder.
-func child(ctx context.Context, args []string) error {
-	if len(args) != 3 {
-		return errors.New("child fused|plain CSV FOLDER")
-	}
+// ordersChild is one measured run: fused or plain, a csv, a folder.
+func ordersChild(ctx context.Context, args []string) error {
 	if err := os.MkdirAll(args[2], 0o700); err != nil {
 		return err
 	}

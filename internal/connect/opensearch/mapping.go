@@ -106,3 +106,12 @@ func field(t format.Type) map[string]any {
 	}
 	return map[string]any{"type": "text", "fields": map[string]any{"keyword": map[string]any{"type": "keyword", "ignore_above": 256}}}
 }
+
+// MappingOf is the mapping of an index of rows with a schema, without overrides.
+func MappingOf(s flow.Schema) map[string]any {
+	props, err := properties(s, nil)
+	if err != nil {
+		return nil
+	}
+	return map[string]any{"dynamic": "strict", "properties": props}
+}
