@@ -1,24 +1,93 @@
 package cli
 
 import (
+	"context"
+	"fmt"
+
 	"github.com/tidemill/tidemill/internal/awsauth"
 	"github.com/tidemill/tidemill/internal/connect/opensearch"
+	"github.com/tidemill/tidemill/internal/connect/rest"
 	"github.com/tidemill/tidemill/internal/connect/s3"
 	"github.com/tidemill/tidemill/internal/connect/search"
 	"github.com/tidemill/tidemill/internal/flow"
 )
 
-// connectors is the list of what is aboard. A type that is known and not built yet is in
-// the list too, so that its keys are checked and it is refused by name.
+// aboard is a type of connection, and how one is opened for reading: a flow.Source or flow.Pages.
+type aboard struct {
+	flow.Connector
+	source func(ctx context.Context, l *lookup, name string, s flow.Settings) (any, error)
+}
+
+// built is the list of what is aboard.
+func built() []aboard {
+	return []aboard{
+		{Connector: awsauth.Connector},
+		{Connector: s3.Connector},
+		{Connector: rest.Connector, source: openREST},
+		{Connector: opensearch.Connector},
+		{Connector: opensearch.Elasticsearch},
+		{Connector: search.Connector},
+	}
+}
+
+// connectors are all types of connection. One that is known and not built yet is among them,
+// so that its keys are checked and it is refused by name.
 func connectors() []flow.Connector {
-	return append([]flow.Connector{awsauth.Connector, s3.Connector, opensearch.Connector, opensearch.Elasticsearch, search.Connector}, planned()...)
+	var list []flow.Connector
+	for _, b := range built() {
+		list = append(list, b.Connector)
+	}
+	return append(list, planned()...)
+}
+
+// source opens a connection for reading.
+func (l *lookup) source(ctx context.Context, name string) (any, error) {
+	c, ok := l.connection(name)
+	if !ok {
+		return nil, usage("unknown connection %q", name)
+	}
+	for _, b := range built() {
+		if b.Name != c.Type || b.source == nil {
+			continue
+		}
+		s, err := l.a.settings(name, c)
+		if err != nil {
+			return nil, err
+		}
+		src, err := b.source(ctx, l, name, s)
+		if err != nil {
+			return nil, fmt.Errorf("connection %s: %w", name, err)
+		}
+		return src, nil
+	}
+	return nil, usage("connection %s is of type %s, which is not read", name, c.Type)
+}
+
+// openREST opens a web API, one for all steps of this process: they share its rate.
+func openREST(_ context.Context, l *lookup, name string, s flow.Settings) (any, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if api, ok := l.apis[name]; ok {
+		return api, nil
+	}
+	var settings rest.Settings
+	if err := s.Into(&settings); err != nil {
+		return nil, err
+	}
+	api, err := rest.New(settings, rest.Options{Now: l.a.now, AWS: func(ctx context.Context, name string) (awsauth.Config, error) {
+		return l.aws(ctx, orElse(name, l.t.AWS.Value))
+	}})
+	if err != nil {
+		return nil, err
+	}
+	l.apis[name] = api
+	return api, nil
 }
 
 // planned are the types of connection that the file format knows and this program does
 // not do yet.
 func planned() []flow.Connector {
 	list := []flow.Connector{
-		flow.Define[restKeys]("rest", "A web API.", flow.UseSource),
 		flow.Define[snowflakeKeys]("snowflake", "Snowflake.", flow.UseSource),
 		flow.Define[postgresKeys]("postgres", "PostgreSQL.", flow.UseSource),
 		flow.Define[duckdbKeys]("duckdb", "A DuckDB file.", flow.UseSource),
@@ -30,27 +99,6 @@ func planned() []flow.Connector {
 		list[i].Built = false
 	}
 	return list
-}
-
-type restKeys struct {
-	URL     string    `key:"url" req:"1" doc:"The API's base URL."`
-	Auth    *restAuth `key:"auth" doc:"How requests are authenticated."`
-	Headers any       `key:"headers" doc:"Headers of every request."`
-	Rate    string    `key:"rate" doc:"The most requests, as in 10/s."`
-	Timeout string    `key:"timeout" def:"30s" doc:"The longest a request may take."`
-}
-
-type restAuth struct {
-	Bearer flow.Secret `key:"bearer" doc:"A bearer token."`
-	Basic  *basicAuth  `key:"basic" doc:"A user and a password."`
-	APIKey any         `key:"api_key" doc:"A key: {header or query, value}."`
-	OAuth2 any         `key:"oauth2" doc:"Client credentials: {token_url, client_id, client_secret, scopes}."`
-	AWS    any         `key:"aws" doc:"Signed for AWS: {service, region}."`
-}
-
-type basicAuth struct {
-	User     string      `key:"user" req:"1" doc:"The user."`
-	Password flow.Secret `key:"password" req:"1" doc:"The password."`
 }
 
 type snowflakeKeys struct {

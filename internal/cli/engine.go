@@ -42,7 +42,7 @@ func (a *app) runner(ctx context.Context, j journal, run runner.Run, t *pipeline
 	temp := filepath.Join(scratch, a.owner())
 	add(duckdb.Tasks(duckdb.TaskConfig{Lookup: l, Store: store, Session: session(t), Temp: temp}))
 	a.learnSecrets(t)
-	add(move.Tasks(move.Config{Lookup: l, Store: store, Sink: l.sink, Dir: a.project.Dir, Resolve: a.resolve}))
+	add(move.Tasks(move.Config{Lookup: l, Store: store, Source: l.source, Sink: l.sink, Dir: a.project.Dir, Temp: temp, Resolve: a.resolve}))
 	concurrency := 0
 	if pl, ok := a.project.Pipeline(run.Key.Pipeline); ok {
 		concurrency = pl.Concurrency

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/awsauth"
 	"github.com/tidemill/tidemill/internal/connect/file"
+	"github.com/tidemill/tidemill/internal/connect/rest"
 	"github.com/tidemill/tidemill/internal/connect/s3"
 	"github.com/tidemill/tidemill/internal/dataset"
 	"github.com/tidemill/tidemill/internal/flow"
@@ -27,12 +28,13 @@ type lookup struct {
 	mu      sync.Mutex
 	buckets map[string]flow.Bucket
 	sinks   map[string]flow.Sink
+	apis    map[string]*rest.API
 	root    *file.Bucket // of absolute paths
 	project *file.Bucket
 }
 
 func (a *app) lookup(t *pipeline.Target, j journal) *lookup {
-	return &lookup{a: a, t: t, journal: j, buckets: map[string]flow.Bucket{}, sinks: map[string]flow.Sink{}, root: file.New("/"), project: file.New(a.project.Dir)}
+	return &lookup{a: a, t: t, journal: j, buckets: map[string]flow.Bucket{}, sinks: map[string]flow.Sink{}, apis: map[string]*rest.API{}, root: file.New("/"), project: file.New(a.project.Dir)}
 }
 
 // Text returns a text by its content hash.

@@ -94,7 +94,18 @@ func (l *lookup) test(ctx context.Context, name string, c pipeline.Connection) (
 		}
 		return fmt.Sprintf("bucket %s can be listed and is empty", bucket), nil
 	}
-	return "", &flow.Error{Kind: flow.Invalid, Err: fmt.Errorf("connections of type %s are not built yet", c.Type)}
+	src, err := l.source(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	if t, ok := src.(flow.Tester); ok {
+		said, err := t.Test(ctx)
+		if c, ok := src.(io.Closer); ok {
+			err = errors.Join(err, c.Close())
+		}
+		return said, err
+	}
+	return "", &flow.Error{Kind: flow.Invalid, Err: fmt.Errorf("connections of type %s cannot be tested", c.Type)}
 }
 
 func (a *app) localCommand() *cobra.Command {

@@ -155,7 +155,11 @@ func (a *app) tablesOf(ctx context.Context, j journal, run runner.Run) (map[stri
 		case "TaskSucceeded":
 			var o flow.Output
 			if err := json.Unmarshal([]byte(e.Details.Output), &o); err == nil && o.Manifest != "" {
-				out[strings.TrimSuffix(state[e.Frame], ".item")] = o.Manifest
+				name := strings.TrimSuffix(state[e.Frame], ".item")
+				if step, ok := strings.CutSuffix(name, flow.ExtractSuffix); ok {
+					name = step + "_extract" // what the step read, before its own work
+				}
+				out[name] = o.Manifest
 			}
 		}
 	}

@@ -80,6 +80,10 @@ func AttemptDir(slot flow.Slot, run string, attempt int, item string) string {
 	return d
 }
 
+// PagesDir is the folder in the store beside a run's attempts that keeps the pages of a fetch:
+// a later attempt of the same run goes on from them.
+func PagesDir(slot flow.Slot, run string) string { return SlotDir(slot) + "/" + run + ".pages" }
+
 // read reads a whole small object.
 func read(ctx context.Context, b flow.Bucket, name string) ([]byte, error) {
 	r, err := b.Open(ctx, name, 0, -1)

@@ -79,7 +79,7 @@ type Pages interface {
 type Page struct {
 	Name    string          // for messages: page 7
 	Format  string          // of Body: json (an array of records, or one), ndjson, csv
-	Body    []byte          // the records as they came, unpacked; of a failed row, the row
+	Body    []byte          // the records as they came, unpacked; of a failed row, the row; the consumer's
 	Records int64           // how many
 	Failed  string          // why the row failed; the page then has no records
 	Warning string          // what a person should know
@@ -227,10 +227,4 @@ type Lookup interface {
 	Bucket(ctx context.Context, uri string) (Bucket, string, error)
 	// Text returns the text (SQL, mostly) that has the content hash.
 	Text(ctx context.Context, hash string) (string, error)
-}
-
-// Sources is a Lookup that opens connections which are read. What it returns is a Source or
-// a Pages, and the caller's to close.
-type Sources interface {
-	Source(ctx context.Context, connection string) (any, error)
 }

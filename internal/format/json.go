@@ -135,30 +135,62 @@ func jsonLines(r io.Reader, limit int) iter.Seq2[*record, error] {
 // ReadJSON reads a decoded JSON text (lines: NDJSON) as batches.
 func ReadJSON(ctx context.Context, r io.Reader, lines bool, rd Reading) iter.Seq2[flow.Batch, error] {
 	return func(yield func(flow.Batch, error) bool) {
-		w, err := newRowWriter(&rd)
+		j, err := NewJSONReader(rd)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		defer w.b.Release()
-		j := newJSONRows(w)
-		for rec, err := range jsonRecords(r, lines, rd.Limit) {
-			if err == nil {
-				err = j.row(rec)
-			}
-			if err == nil && w.rows >= w.most {
-				if err = ctx.Err(); err == nil && !w.flush(yield) {
-					return
-				}
-			}
-			if err != nil {
-				yield(nil, &flow.Error{Op: "read " + rd.File, Kind: flow.KindOf(err), Hint: flow.HintOf(err), Err: err})
-				return
-			}
+		defer j.Release()
+		if j.Read(ctx, rd.File, r, lines, yield) {
+			j.Flush(yield)
 		}
-		w.flush(yield)
 	}
 }
+
+// JSONReader reads one JSON text after another into batches of one schema.
+type JSONReader struct {
+	w *rowWriter
+	j *jsonRows
+}
+
+// NewJSONReader makes one, which is released in the end.
+func NewJSONReader(rd Reading) (*JSONReader, error) {
+	w, err := newRowWriter(&rd)
+	if err != nil {
+		return nil, err
+	}
+	return &JSONReader{w, newJSONRows(w)}, nil
+}
+
+// Release gives the memory of what was not flushed back.
+func (r *JSONReader) Release() { r.w.b.Release() }
+
+// Read reads a text (lines: NDJSON) that messages call file, and yields the batches that
+// become full; false: the reading is over, by an error that was yielded or because yield said so.
+func (r *JSONReader) Read(ctx context.Context, file string, in io.Reader, lines bool, yield func(flow.Batch, error) bool) bool {
+	rd := r.w.rd
+	rd.File = file
+	before := rd.Stats.Bytes
+	for rec, err := range jsonRecords(in, lines, rd.Limit) {
+		if err == nil {
+			rec.offset += before
+			err = r.j.row(rec)
+		}
+		if err == nil && r.w.rows >= r.w.most {
+			if err = ctx.Err(); err == nil && !r.w.flush(yield) {
+				return false
+			}
+		}
+		if err != nil {
+			yield(nil, &flow.Error{Op: "read " + file, Kind: flow.KindOf(err), Hint: flow.HintOf(err), Err: err})
+			return false
+		}
+	}
+	return true
+}
+
+// Flush yields the rows that make no full batch.
+func (r *JSONReader) Flush(yield func(flow.Batch, error) bool) bool { return r.w.flush(yield) }
 
 type jsonRows struct {
 	w     *rowWriter

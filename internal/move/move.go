@@ -1,4 +1,4 @@
-// Package move holds the tasks between systems that need no engine: copy, exists, run, index.
+// Package move holds the tasks between systems that need no engine: copy, exists, run, fetch, index.
 package move
 
 import (
@@ -16,8 +16,13 @@ import (
 type Config struct {
 	Lookup flow.Lookup
 	Store  dataset.Store
+	// Source opens a connection that is read: a flow.Source or a flow.Pages, the task's to close.
+	Source func(ctx context.Context, connection string) (any, error)
 	Sink   func(ctx context.Context, connection string) (flow.Sink, error) // opens it, or gives the open one
 	Dir    string                                                          // the project's folder: run starts in it
+	Temp   string                                                          // scratch folder of fetch; empty: the system's
+	// PartBytes is about how large a fetched dataset's file grows before the next begins; 0: 256 MiB.
+	PartBytes int64
 	// Resolve puts the values of ${…} into the environment of a run; nil leaves them.
 	Resolve func(text string) (string, error)
 	Client  *http.Client  // for https:// sources; nil: one with sensible limits
@@ -35,10 +40,13 @@ func Tasks(c Config) map[string]flow.TaskFunc {
 	if m.Client == nil {
 		m.Client = newClient()
 	}
+	if m.PartBytes == 0 {
+		m.PartBytes = 256 << 20
+	}
 	if m.Grace == 0 {
 		m.Grace = grace
 	}
-	return map[string]flow.TaskFunc{"copy": m.copy, "exists": m.exists, "run": m.run, "index": m.index}
+	return map[string]flow.TaskFunc{"copy": m.copy, "exists": m.exists, "run": m.run, "fetch": m.fetchData, "index": m.index}
 }
 
 // newClient bounds connecting and the wait for an answer, not the body: files are large.
