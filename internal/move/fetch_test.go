@@ -156,6 +156,10 @@ func webAPI(t *testing.T, h http.HandlerFunc) *rest.API {
 	return api
 }
 
+func say(w io.Writer, format string, args ...any) {
+	fmt.Fprintf(w, format, args...) //nolint:errcheck // the client would notice
+}
+
 const byPage = `{"records":{"{{":[{"expr":"response.items"}]},"page":{"param":"page","start":1,"size":10}%s}`
 
 func args(more string) json.RawMessage { return json.RawMessage(fmt.Sprintf(byPage, more)) }
@@ -168,7 +172,7 @@ func tenPages(item func(id int) string) http.HandlerFunc {
 		for id := (n - 1) * 10; id < min(n*10, 95); id++ {
 			items = append(items, item(id))
 		}
-		fmt.Fprintf(w, `{"items":[%s],"total":95}`, strings.Join(items, ","))
+		say(w, `{"items":[%s],"total":95}`, strings.Join(items, ","))
 	}
 }
 
@@ -332,7 +336,7 @@ func TestFetchTotal(t *testing.T) {
 		asked.Add(1)
 		var b bytes.Buffer
 		tenPages(plainItem)(fake{&b}, r)
-		io.WriteString(w, strings.Replace(b.String(), `"total":95`, fmt.Sprintf(`"total":%d`, total.Load()), 1)) //nolint:errcheck // a test's server
+		say(w, "%s", strings.Replace(b.String(), `"total":95`, fmt.Sprintf(`"total":%d`, total.Load()), 1))
 	}))
 	x := flow.Extract{Args: args(`,"total":{"{{":[{"expr":"response.total"}]}`)}
 	if _, err := d.fetch(x, nil); flow.KindOf(err) != flow.Conflict {
@@ -357,7 +361,7 @@ func TestFetchForEach(t *testing.T) {
 		for i := range 500 {
 			all = append(all, fmt.Sprintf(`{"id":%d}`, i))
 		}
-		fmt.Fprintf(w, "[%s]", strings.Join(all, ","))
+		say(w, "[%s]", strings.Join(all, ","))
 	}))
 	list, err := ids.fetch(flow.Extract{Args: json.RawMessage(`{}`)}, func(j *flow.FetchJob) { j.Slot.Step = "ids" })
 	if err != nil {
@@ -377,7 +381,7 @@ func TestFetchForEach(t *testing.T) {
 		case id%100 == 8:
 			http.Error(w, "bad id", http.StatusBadRequest)
 		default:
-			fmt.Fprintf(w, `{"id":%d,"double":%d}`, id, 2*id)
+			say(w, `{"id":%d,"double":%d}`, id, 2*id)
 		}
 	}
 	x := flow.Extract{Args: json.RawMessage(`{"path":{"{{":[{"text":"/"},{"expr":"row.id"}]},"on_404":"skip","tolerate":true}`)}
@@ -419,7 +423,7 @@ func TestFetchFormats(t *testing.T) {
 			n, _ := strconv.Atoi(r.URL.Query().Get("page"))
 			w.Header().Set("Content-Type", kind)
 			if n < 3 {
-				io.WriteString(w, body(n)) //nolint:errcheck // a test's server
+				say(w, "%s", body(n))
 			}
 		}))
 		for range 2 { // inferred, then by the schema file
@@ -440,7 +444,7 @@ func TestFetchFormats(t *testing.T) {
 
 func TestFetchEmpty(t *testing.T) {
 	t.Parallel()
-	empty := webAPI(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `[]`) }) //nolint:errcheck // a test's server
+	empty := webAPI(t, func(w http.ResponseWriter, _ *http.Request) { say(w, "%s", `[]`) }) //nolint:errcheck // a test's server
 	id := flow.Schema{{Name: "id", Type: "bigint", Nullable: true}}
 	for _, c := range []struct {
 		onEmpty string

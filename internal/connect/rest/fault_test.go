@@ -45,7 +45,7 @@ func status(code int, header ...string) http.HandlerFunc {
 // cut breaks the connection in the middle of a body.
 func cut(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Length", "1000")
-	io.WriteString(w, `{"items":[{"id":`) //nolint:errcheck // a test's server
+	say(w, "%s", `{"items":[{"id":`)
 	http.NewResponseController(w).Flush() //nolint:errcheck // a test's server
 	panic(http.ErrAbortHandler)
 }
@@ -266,7 +266,7 @@ func TestOAuth(t *testing.T) {
 				http.Error(w, `{"error":"invalid_client"}`, http.StatusBadRequest)
 				return
 			}
-			fmt.Fprintf(w, `{"access_token":"t%d","token_type":"Bearer","expires_in":3600}`, given.Add(1))
+			say(w, `{"access_token":"t%d","token_type":"Bearer","expires_in":3600}`, given.Add(1))
 		}))
 		t.Cleanup(tokens.Close)
 		valid := "Bearer t1"

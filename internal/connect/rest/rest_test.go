@@ -44,6 +44,11 @@ func pieces(parts ...string) any {
 
 type m = map[string]any
 
+// say answers a request.
+func say(w io.Writer, format string, args ...any) {
+	fmt.Fprintf(w, format, args...) //nolint:errcheck // the client would notice
+}
+
 // clock waits without waiting, and remembers for how long.
 type clock struct {
 	mu    sync.Mutex
@@ -253,7 +258,7 @@ func TestRequest(t *testing.T) {
 	f := serve(t, rest.Settings{URL: "/v2/?fixed=1", Headers: m{"X-Team": "shop"}}, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body) //nolint:errcheck // a test's server
 		got, body, header = r.Method+" "+r.URL.String(), string(b), r.Header
-		io.WriteString(w, `[{"a":1}]`) //nolint:errcheck // a test's server
+		say(w, "%s", `[{"a":1}]`)
 	})
 	q := f.query(m{"path": pieces("/items/", "row.name", "/", "row.big", "?x=", "ds"), "params": m{"n": 3, "list": []any{"a", "b"}, "none": nil, "late": expr("row.id + 1")}, "method": "POST", "headers": m{"X-Row": pieces("r", "row.id")},
 		"body": m{"filter": m{"id": expr("row.id")}, "keep": true}, "cursor": m{"param": "after", "value": expr("response.next")}, "names": m{"ds": "2026-01-05"}})
@@ -280,7 +285,7 @@ func TestPostPagesInBody(t *testing.T) {
 	f := serve(t, rest.Settings{}, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body) //nolint:errcheck // a test's server
 		bodies = append(bodies, string(b)+r.URL.RawQuery)
-		fmt.Fprintf(w, `{"items":[{"a":1}],"next":%s}`, []string{`9007199254740993`, `null`}[len(bodies)-1])
+		say(w, `{"items":[{"a":1}],"next":%s}`, []string{`9007199254740993`, `null`}[len(bodies)-1])
 	})
 	if _, _, err := f.read(m{"method": "POST", "body": m{"q": "x"}, "records": expr("response.items"), "cursor": m{"param": "after", "value": expr("response.next")}}); err != nil {
 		t.Fatal(err)
@@ -307,7 +312,7 @@ func TestRecords(t *testing.T) {
 		{body: `<html>`, fails: "no JSON"},
 		{body: ``, fails: "empty"},
 	} {
-		f := serve(t, rest.Settings{}, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, c.body) }) //nolint:errcheck // a test's server
+		f := serve(t, rest.Settings{}, func(w http.ResponseWriter, _ *http.Request) { say(w, "%s", c.body) }) //nolint:errcheck // a test's server
 		args := m{}
 		if c.records != "" {
 			args["records"] = expr(c.records)
@@ -353,7 +358,7 @@ func TestBodies(t *testing.T) {
 			if c.enc != "" {
 				w.Header().Set("Content-Encoding", c.enc)
 			}
-			io.WriteString(w, c.body) //nolint:errcheck // a test's server
+			say(w, "%s", c.body)
 		})
 		if c.args == nil {
 			c.args = m{}
@@ -370,7 +375,7 @@ func TestLimits(t *testing.T) {
 	t.Parallel()
 	endless := func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.Query().Get("after"))
-		fmt.Fprintf(w, `{"items":%s,"next":%d}`, items(n, 3), n+3)
+		say(w, `{"items":%s,"next":%d}`, items(n, 3), n+3)
 	}
 	args := func(more m) m {
 		a := m{"records": expr("response.items"), "cursor": m{"param": "after", "value": expr("response.next")}}
@@ -403,13 +408,13 @@ func TestLoops(t *testing.T) {
 		handler http.HandlerFunc
 		args    m
 	}{
-		"itself": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"items":[{"a":1}],"next":"/x"}`) }, m{"next_link": expr("response.next")}},
+		"itself": {func(w http.ResponseWriter, _ *http.Request) { say(w, "%s", `{"items":[{"a":1}],"next":"/x"}`) }, m{"next_link": expr("response.next")}},
 		"a circle": {func(w http.ResponseWriter, r *http.Request) {
-			fmt.Fprintf(w, `{"items":[{"a":1}],"next":"/%d"}`, (len(r.URL.Path)*7+int(r.URL.Path[1]))%3)
+			say(w, `{"items":[{"a":1}],"next":"/%d"}`, (len(r.URL.Path)*7+int(r.URL.Path[1]))%3)
 		}, m{"path": "0", "next_link": expr("response.next")}},
-		"cursor": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"items":[{"a":1}],"next":"x"}`) }, m{"cursor": m{"param": "after", "value": expr("response.next")}}},
-		"page":   {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"items":[{"a":1},{"a":2}]}`) }, m{"page": m{"param": "p", "start": 1}}},
-		"offset": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"items":[{"a":1},{"a":2}]}`) }, m{"offset": m{"param": "p"}}},
+		"cursor": {func(w http.ResponseWriter, _ *http.Request) { say(w, "%s", `{"items":[{"a":1}],"next":"x"}`) }, m{"cursor": m{"param": "after", "value": expr("response.next")}}},
+		"page":   {func(w http.ResponseWriter, _ *http.Request) { say(w, "%s", `{"items":[{"a":1},{"a":2}]}`) }, m{"page": m{"param": "p", "start": 1}}},
+		"offset": {func(w http.ResponseWriter, _ *http.Request) { say(w, "%s", `{"items":[{"a":1},{"a":2}]}`) }, m{"offset": m{"param": "p"}}},
 	} {
 		f := serve(t, rest.Settings{}, c.handler)
 		c.args["records"] = expr("response.items")
@@ -424,7 +429,7 @@ func TestTotalAndWarnings(t *testing.T) {
 	t.Parallel()
 	f := serve(t, rest.Settings{}, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", `</x?p=2>; rel=next`)
-		fmt.Fprintf(w, `{"items":%s,"total":11}`, items(0, 10))
+		say(w, `{"items":%s,"total":11}`, items(0, 10))
 	})
 	_, _, err := f.read(m{"records": expr("response.items"), "total": expr("response.total")})
 	if flow.KindOf(err) != flow.Conflict || !strings.Contains(err.Error(), "10 records, their total says 11") {
@@ -444,7 +449,7 @@ func TestTotalAndWarnings(t *testing.T) {
 			if want == "Link header" {
 				w.Header().Set("Link", `</x?p=2>; rel=next`)
 			}
-			fmt.Fprintf(w, `{"items":%s}`, items(0, 10))
+			say(w, `{"items":%s}`, items(0, 10))
 		})
 		if _, got, err := f.read(args); err != nil || !strings.Contains(got, want) || (want == "") != (got == "") {
 			t.Errorf("warning %q, want %q, %v", got, want, err)
@@ -453,7 +458,7 @@ func TestTotalAndWarnings(t *testing.T) {
 	n := 0
 	f = serve(t, rest.Settings{}, func(w http.ResponseWriter, _ *http.Request) {
 		n++
-		fmt.Fprintf(w, `{"items":%s,"next":%q}`, items(10*n, 10), []string{"/2", "/3", ""}[n-1])
+		say(w, `{"items":%s,"next":%q}`, items(10*n, 10), []string{"/2", "/3", ""}[n-1])
 	})
 	if _, got, err := f.read(m{"records": expr("response.items"), "next_link": expr("response.next")}); err != nil || !strings.Contains(got, "page 3 is full") {
 		t.Errorf("%q %v", got, err)
@@ -468,7 +473,7 @@ func TestOtherHosts(t *testing.T) {
 		{"http://127.0.0.1:1/items", "another host"},
 	} {
 		f := serve(t, rest.Settings{Auth: &rest.Auth{Bearer: flow.NewSecret("the token")}}, func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintf(w, `{"items":[{"a":1}],"next":%q}`, c.next)
+			say(w, `{"items":[{"a":1}],"next":%q}`, c.next)
 		})
 		if _, _, err := f.read(m{"records": expr("response.items"), "next_link": expr("response.next")}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.next, err)
@@ -515,7 +520,7 @@ func TestRows(t *testing.T) {
 		case i%11 == 4:
 			http.Error(w, "bad", http.StatusBadRequest)
 		default:
-			fmt.Fprintf(w, `{"id":%s}`, id)
+			say(w, `{"id":%s}`, id)
 		}
 	})
 	args := m{"path": pieces("/", "row.id"), "on_404": "skip", "tolerate": true}
