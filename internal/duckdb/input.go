@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 
-
 	"github.com/tidemill/tidemill/internal/dataset"
 	"github.com/tidemill/tidemill/internal/extract"
 	"github.com/tidemill/tidemill/internal/flow"

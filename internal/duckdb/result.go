@@ -62,7 +62,7 @@ func (w *work) compute(ctx context.Context, q *query, src *source) (*result, err
 	}
 	sql := "SELECT " + cols + " FROM (" + text.sql + ")"
 	direct := w.job.Keep == nil && !slices.ContainsFunc(w.job.Checks, func(c flow.Check) bool { return c.Severity == "reject" })
-	err = w.readOnce(ctx, src, func(ctx context.Context) error {
+	err = w.reading(ctx, src, func(ctx context.Context) error {
 		if direct {
 			return w.copyOut(ctx, res, sql, text.args)
 		}
@@ -83,19 +83,18 @@ func (w *work) compute(ctx context.Context, q *query, src *source) (*result, err
 	return res, w.check(ctx, res)
 }
 
-// readOnce runs what reads the source, with the survey beside it where the read is fused,
-// and then weighs what was read.
-func (w *work) readOnce(ctx context.Context, src *source, run func(context.Context) error) error {
-	fused := src != nil && src.Kind == "csv" && !src.InGo && fusible(src) && len(src.Files) > 0
-	if !fused {
+// reading runs what reads the source and weighs what was read.
+func (w *work) reading(ctx context.Context, src *source, run func(context.Context) error) error {
+	if w.csv == nil {
 		if err := run(ctx); err != nil {
 			return err
 		}
 		return w.weigh(src)
 	}
-	if err := w.readBeside(ctx, src, run); err != nil {
+	if err := w.csv.reading(ctx, run); err != nil {
 		return err
 	}
+	w.read = w.csv.stats.Read
 	return w.weigh(src)
 }
 

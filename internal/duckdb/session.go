@@ -40,6 +40,8 @@ type Session struct {
 	db   *sql.DB
 	conn *duckdb.Connector
 	zone *time.Location
+
+	ordered bool // rows keep their order
 }
 
 // Open makes a session. Extensions are neither installed nor loaded; what files it may
@@ -56,7 +58,7 @@ func Open(ctx context.Context, c Config) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open duckdb: %w", err)
 	}
-	s := &Session{db: sql.OpenDB(connector), conn: connector, zone: zone}
+	s := &Session{db: sql.OpenDB(connector), conn: connector, zone: zone, ordered: c.PreserveOrder}
 	if err := s.setUp(ctx, c); err != nil {
 		return nil, errors.Join(fmt.Errorf("open duckdb: %w", err), s.Close())
 	}
@@ -121,17 +123,6 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'
 
 // DB gives the pool of the session's connections.
 func (s *Session) DB() *sql.DB { return s.db }
-
-// Progress makes DuckDB keep a connection's progress, which QueryProgress of the driver
-// then tells. It has to be asked for before lock_configuration is set.
-func Progress(ctx context.Context, c *sql.Conn) error {
-	for _, st := range []string{"SET enable_progress_bar = true", "SET enable_progress_bar_print = false"} {
-		if _, err := c.ExecContext(ctx, st); err != nil {
-			return fmt.Errorf("%s: %w", st, err)
-		}
-	}
-	return nil
-}
 
 // Conn takes one connection, which the caller closes.
 func (s *Session) Conn(ctx context.Context) (*sql.Conn, error) { return s.db.Conn(ctx) }

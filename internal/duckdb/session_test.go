@@ -29,9 +29,6 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Progress(t.Context(), first); err != nil {
-		t.Error(err)
-	}
 	defer first.Close() //nolint:errcheck // a test
 	if _, err := first.ExecContext(t.Context(), "SET lock_configuration = true"); err != nil {
 		t.Fatal(err)

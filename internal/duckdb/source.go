@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/tidemill/tidemill/internal/dataset"
 	"github.com/tidemill/tidemill/internal/extract"
@@ -37,12 +38,14 @@ func (w *work) source(ctx context.Context, q *query) (*source, error) {
 	if e.Dataset != nil {
 		return w.otherDataset(ctx)
 	}
-	w.reader = &extract.Reader{Lookup: w.Lookup, Slot: w.job.Slot, Extract: *e, Temp: w.temp, Zone: w.s.Zone(), Progress: w.req.Progress, Columns: w.fileColumns}
+	w.reader = &extract.Reader{Lookup: w.Lookup, Slot: w.job.Slot, Extract: *e, Temp: w.temp, Zone: w.s.Zone(), Progress: w.req.Progress, Columns: w.fileColumns, Workers: w.Session.Threads}
+	if w.reader.Workers == 0 {
+		w.reader.Workers = runtime.GOMAXPROCS(0)
+	}
 	src, err := w.reader.Decide(ctx, use)
 	if err != nil {
 		return nil, err
 	}
-	src.InGo = src.InGo || w.allInGo
 	for _, f := range src.Files {
 		w.allowed = append(w.allowed, f.Path)
 	}

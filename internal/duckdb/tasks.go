@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/duckdb/duckdb-go/v2/mapping"
-
 	"github.com/tidemill/tidemill/internal/dataset"
 	"github.com/tidemill/tidemill/internal/extract"
 	"github.com/tidemill/tidemill/internal/flow"
@@ -29,8 +27,6 @@ type TaskConfig struct {
 	Temp    string // folder for staged files and spilling; empty: the system's
 	// PartBytes is about how large a dataset's file grows before the next begins; 0: 256 MiB.
 	PartBytes int64
-
-	allInGo bool // every csv by the Go reader: what tests compare with
 }
 
 // Tasks are the verbs extract, sql, values, load and publish over files and datasets, by verb.
@@ -87,9 +83,8 @@ type work struct {
 	kept     *dataset.Dataset       // the previous version, where the step keeps
 	warnings []string
 	rejects  format.RejectLog
-	read     int64 // records at the source
-	handle   mapping.Connection
-	watched  bool // handle is DuckDB's, to ask how far a query is
+	read     int64     // records at the source
+	csv      *csvTable // source, where it is CSV files
 	release  []func()
 }
 
@@ -132,8 +127,11 @@ func (w *work) closeSession() error {
 	if w.s == nil {
 		return nil
 	}
+	if w.csv != nil {
+		w.csv.close()
+	}
 	err := errors.Join(w.conn.Close(), w.s.Close())
-	w.s, w.conn, w.watched = nil, nil, false
+	w.s, w.conn, w.csv = nil, nil, nil
 	return err
 }
 
@@ -151,10 +149,7 @@ func (w *work) open(ctx context.Context) error {
 		return errors.Join(err, s.Close())
 	}
 	w.s, w.conn = s, conn
-	if err := w.watch(ctx); err != nil {
-		return err
-	}
-	return w.exec(ctx, "PRAGMA enable_profiling = 'no_output'", "SET custom_profiling_settings = '{\"OPERATOR_NAME\": \"true\", \"OPERATOR_TYPE\": \"true\", \"OPERATOR_CARDINALITY\": \"true\"}'")
+	return nil
 }
 
 // seal shuts the session in: it reads the files it was given and the folder of its result,
@@ -266,39 +261,8 @@ func (w *work) make(ctx context.Context) (flow.Output, error) {
 	return w.finish(ctx, res)
 }
 
-// result runs the query. Where DuckDB's own reader of a CSV meets what only the Go reader
-// judges right, the session is made anew and the file is read in Go.
+// result runs the query.
 func (w *work) result(ctx context.Context, q *query, src *source) (*result, error) {
-	res, err := w.attempt(ctx, q, src)
-	var again *extract.Reread
-	if !errors.As(err, &again) {
-		return res, err
-	}
-	fmt.Fprintf(w.req.Log, "read in Go: %s\n", again.Why) //nolint:errcheck // the log is best effort
-	if err := w.closeSession(); err != nil {
-		return nil, err
-	}
-	if err := os.RemoveAll(w.out); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(w.out, 0o777); err != nil {
-		return nil, err
-	}
-	if err := w.rejects.Close(); err != nil {
-		return nil, err
-	}
-	w.inputs, w.tables, w.rejects, w.read = nil, map[string]flow.Schema{}, format.RejectLog{Dir: w.temp}, 0
-	if err := w.open(ctx); err != nil {
-		return nil, err
-	}
-	if err := w.bindInputs(ctx, q); err != nil {
-		return nil, err
-	}
-	src.InGo = true
-	return w.attempt(ctx, q, src)
-}
-
-func (w *work) attempt(ctx context.Context, q *query, src *source) (*result, error) {
 	if src != nil {
 		if err := w.bindSource(ctx, src); err != nil {
 			return nil, err

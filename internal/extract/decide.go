@@ -92,9 +92,9 @@ func (rd *Reader) decideCSV(ctx context.Context, src *Source) error {
 			src.CSV, decided = csv, true
 			given = csv.Flow()
 		} else if csv.CR != src.CSV.CR {
-			src.CSV.CR, src.InGo = false, true
+			src.InGo = true
 		}
-		f.Header = header
+		f.Header, f.CR = header, csv.CR
 		live = append(live, f)
 	}
 	src.Files = live
@@ -142,7 +142,7 @@ func (rd *Reader) inferCSV(src *Source) (flow.Schema, error) {
 	var all flow.Schema
 	left := int64(4 * sampleBytes)
 	for _, f := range src.Files {
-		in, err := format.NewInference(src.CSV, f.Header, nil)
+		in, err := format.NewInference(src.dialect(f), f.Header, nil)
 		if err != nil {
 			return nil, err
 		}

@@ -23,6 +23,7 @@ type Reader struct {
 	Extract  flow.Extract
 	Temp     string              // a scratch folder
 	Zone     *time.Location      // of timestamps without one; nil: UTC
+	Workers  int                 // how many read one csv side by side; 0: one
 	Progress func(flow.Progress) // nil: nobody listens
 	// Columns gives the columns of a Parquet file of this machine; nil: as its footer has them.
 	Columns func(ctx context.Context, path string) (flow.Schema, error)
@@ -47,6 +48,14 @@ type File struct {
 	Size   int64
 	Header []string // the file's columns
 	Places []int    // for each column of the schema, its place in the file or -1
+	CR     bool     // the lines of this csv end with a bare carriage return
+}
+
+// dialect is the csv file's own.
+func (s *Source) dialect(f File) format.CSV {
+	csv := s.CSV
+	csv.CR = f.CR
+	return csv
 }
 
 // sampleBytes is how much of each file the types are inferred from, at most.
@@ -126,28 +135,38 @@ func (s *Source) Groups() [][]File {
 }
 
 // Read reads a csv, json or ndjson source by the Go readers: the columns use, in their order.
-// Stats is added to; reject is told of each record that does not fit.
+// Stats is added to; reject is told of each record that does not fit. A csv is read by
+// rd.Workers side by side.
 func (rd *Reader) Read(ctx context.Context, src *Source, use flow.Schema, reject func(format.Reject) error, stats *format.Stats) iter.Seq2[flow.Batch, error] {
 	return func(yield func(flow.Batch, error) bool) {
+		p := flow.Progress{Doing: "read " + rd.Extract.From}
 		for _, f := range src.Files {
-			if !rd.readFile(ctx, src, f, use, reject, stats, yield) {
+			p.Total += f.Size
+		}
+		rd.progress(p)
+		for _, f := range src.Files {
+			if !rd.readFile(ctx, src, f, p, use, reject, stats, yield) {
 				return
 			}
+			p.Bytes += f.Size
 		}
+		p.Rows, p.TotalRows, p.Fraction = stats.Read, stats.Read, 1
+		rd.progress(p)
 	}
 }
 
-func (rd *Reader) readFile(ctx context.Context, src *Source, f File, use flow.Schema, reject func(format.Reject) error, stats *format.Stats, yield func(flow.Batch, error) bool) bool {
+// readFile reads one file; p is how far the source is before it.
+func (rd *Reader) readFile(ctx context.Context, src *Source, f File, p flow.Progress, use flow.Schema, reject func(format.Reject) error, stats *format.Stats, yield func(flow.Batch, error) bool) bool {
 	in, err := os.Open(f.Path)
 	if err != nil {
 		return yield(nil, err)
 	}
 	defer in.Close() //nolint:errcheck // only read
 	before, mine := *stats, format.Stats{}
-	how := format.Reading{File: f.Show, Schema: use, Zone: rd.Zone, Drift: rd.Extract.Drift, Reject: reject, Stats: &mine}
+	how := format.Reading{File: f.Show, Schema: use, Zone: rd.Zone, Drift: rd.Extract.Drift, Reject: reject, Stats: &mine, Workers: rd.Workers}
 	var batches iter.Seq2[flow.Batch, error]
 	if src.Kind == "csv" {
-		batches = format.ReadCSV(ctx, in, src.CSV, len(f.Header), PlacesOf(src, f, use), how)
+		batches = format.ReadCSV(ctx, in, src.dialect(f), len(f.Header), PlacesOf(src, f, use), how)
 	} else {
 		batches = format.ReadJSON(ctx, in, src.Kind == "ndjson", how)
 	}
@@ -164,7 +183,10 @@ func (rd *Reader) readFile(ctx context.Context, src *Source, f File, use flow.Sc
 		}
 		if time.Since(last) > 200*time.Millisecond {
 			last = time.Now()
-			rd.progress(flow.Progress{Doing: "read " + f.Show, Rows: before.Read + mine.Read, Bytes: mine.Bytes, Total: f.Size})
+			now := p
+			now.Rows, now.Bytes = before.Read+mine.Read, min(p.Bytes+mine.Bytes, p.Total)
+			now.Fraction = float64(now.Bytes) / float64(max(p.Total, 1))
+			rd.progress(now)
 		}
 	}
 	stats.Read, stats.Written, stats.Rejected = before.Read+mine.Read, before.Written+mine.Written, before.Rejected+mine.Rejected

@@ -1,7 +1,7 @@
 package format
 
 // delimMasks gives, for each block of 64 bytes, a mask of where a delimiter or a line feed
-// stands. It is portableMasks, four times as fast: the survey shares its cores with DuckDB.
+// stands. It is portableMasks, four times as fast.
 //
 //go:noescape
 func delimMasks(masks *uint64, b *byte, blocks int, delim byte)

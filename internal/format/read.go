@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -51,7 +52,13 @@ type Reading struct {
 	Limit  int                // most bytes of a record; 0: MaxRecord
 	Drift  string             // json, ndjson: what an unknown field does
 	Reject func(Reject) error // told of each reject; an error ends the reading
-	Stats  *Stats             // added to while reading; never nil
+	Stats  *Stats             // set while reading; never nil
+
+	// Workers is how many read a CSV file side by side; 0: one.
+	Workers int
+
+	slow  bool // record by record: what tests compare with
+	chunk int  // bytes of a worker's part; 0: chunkBytes
 }
 
 // rowWriter appends rows to builders; a row with a misfit becomes a reject and is cut out
@@ -144,16 +151,11 @@ func (w *rowWriter) flush(yield func(flow.Batch, error) bool) bool {
 }
 
 // ReadCSV reads a decoded CSV text as batches. places are, for each column of the schema,
-// its place in a record of width fields, or -1 for NULL: see Bind.
+// its place in a record of width fields, or -1 for NULL: see Bind. A text that is an
+// io.ReaderAt is read by rd.Workers side by side; batches and rejects keep its order.
 func ReadCSV(ctx context.Context, r io.Reader, csv CSV, width int, places []int, rd Reading) iter.Seq2[flow.Batch, error] {
 	return func(yield func(flow.Batch, error) bool) {
-		w, err := newRowWriter(&rd)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer w.b.Release()
-		if err := readCSV(ctx, r, csv, width, places, w, yield); err != nil && !errors.Is(err, errStopped) {
+		if err := readCSV(ctx, r, csv, width, places, &rd, yield); err != nil && !errors.Is(err, errStopped) {
 			yield(nil, &flow.Error{Op: "read " + rd.File, Kind: flow.KindOf(err), Hint: flow.HintOf(err), Err: err})
 		}
 	}
@@ -161,64 +163,38 @@ func ReadCSV(ctx context.Context, r io.Reader, csv CSV, width int, places []int,
 
 var errStopped = errors.New("stopped")
 
-func readCSV(ctx context.Context, r io.Reader, csv CSV, width int, places []int, w *rowWriter, yield func(flow.Batch, error) bool) error {
-	how, err := csv.texts(w.rd.Zone)
+func readCSV(ctx context.Context, r io.Reader, csv CSV, width int, places []int, rd *Reading, yield func(flow.Batch, error) bool) error {
+	b, err := newCSVRows(csv, width, places, rd)
 	if err != nil {
 		return err
 	}
-	put := make([]appender, len(places))
-	for i := range places {
-		if put[i], err = newAppender(w.types[i], w.b.Field(i), how); err != nil {
-			return fmt.Errorf("column %s: %w", w.rd.Schema[i].Name, err)
-		}
+	defer b.release()
+	sp := newSplitter(r, csv, rd.Limit)
+	if csv.Header {
+		_, err = sp.next(width)
+	} else {
+		err = sp.begin()
 	}
-	s := newSplitter(r, csv, w.rd.Limit)
-	header := csv.Header
-	for {
-		rec, err := s.next(width)
-		if errors.Is(err, io.EOF) {
-			if !w.flush(yield) {
-				return errStopped
-			}
-			return nil
-		}
-		if err != nil {
+	if err != nil {
+		return notEOF(err)
+	}
+	if in, ok := r.(io.ReaderAt); ok && b.fast && rd.Workers > 1 {
+		p := &sideBySide{in: in, csv: csv, width: width, places: places, rd: rd, at: sp.offset, line: sp.line}
+		done, err := p.read(ctx, b, yield)
+		if done || err != nil {
 			return err
 		}
-		w.rd.Stats.Bytes = s.offset
-		switch {
-		case header:
-			header = false
-			continue
-		case rec.fault != "":
-			w.rd.Stats.Read++
-			err = w.rd.reject(rec.line, "", rec.fault, rec.raw)
-		case len(rec.fields) != width:
-			w.rd.Stats.Read++
-			err = w.rd.reject(rec.line, "", misfitWidth(len(rec.fields), width), rec.raw)
-		default:
-			for i, p := range places {
-				if p < 0 || csv.null(rec.fields[p]) {
-					w.b.Field(i).AppendNull()
-				} else if why := put[i](rec.fields[p]); why != "" {
-					w.b.Field(i).AppendNull()
-					w.misfit(w.rd.Schema[i].Name, why)
-				}
-			}
-			err = w.end(rec.line, rec.raw)
-		}
-		if err != nil {
-			return err
-		}
-		if w.rows >= w.most {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if !w.flush(yield) {
-				return errStopped
-			}
-		}
+		sp = newSplitter(io.NewSectionReader(in, p.at, math.MaxInt64-p.at), csv, rd.Limit)
+		sp.began, sp.offset, sp.line = true, p.at, p.line
 	}
+	return b.rest(ctx, sp, yield)
+}
+
+func notEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // rejectSchema is how rejects are kept.

@@ -11,7 +11,6 @@ import (
 	"math/bits"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -137,10 +136,6 @@ func (c *surveyed) forms(t Type, csv CSV) bool {
 	return true
 }
 
-// stretch is about how many bytes are looked at in one go: they and the places of their
-// fields stay in a core's cache.
-const stretch = 64 << 10
-
 // Read surveys a whole text. seen is told now and then how many bytes were read. An
 // *OddError means that the text is ours to read.
 func (s *Survey) Read(ctx context.Context, r io.Reader, seen func(bytes, records int64)) error {
@@ -189,13 +184,6 @@ func (s *Survey) Read(ctx context.Context, r io.Reader, seen func(bytes, records
 			return notEOF(err)
 		}
 	}
-}
-
-func notEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
 }
 
 // record surveys one record by the splitter, which knows quotes.
@@ -327,62 +315,6 @@ func (s *Survey) uneven(sp *splitter, to int) error {
 	return nil
 }
 
-const (
-	ones  = 0x0101010101010101
-	highs = 0x8080808080808080
-	lows  = highs - ones // 0x7f in every byte
-)
-
-// fieldEnds appends the places of delimiters and line feeds in full[from:to], and before
-// them the place before from, so that a field lies between two neighbours.
-func fieldEnds(ends []uint32, masks *[stretch / 64]uint64, full []byte, from, to int, delim byte) []uint32 {
-	ends = append(ends, uint32(from-1))
-	for to-from >= 64 {
-		blocks := min((to-from)/64, len(masks))
-		delimMasks(&masks[0], &full[from], blocks, delim)
-		for _, mask := range masks[:blocks] {
-			at, n := len(ends), bits.OnesCount64(mask)
-			ends = slices.Grow(ends, 64)
-			out := ends[at : at+64]
-			// Eight at once, needed or not: how many there are is hard to foresee, and a
-			// branch that is taken wrongly costs more than all of them.
-			for k := 0; ; k += 8 {
-				for i := range 8 {
-					out[k+i] = uint32(from + bits.TrailingZeros64(mask))
-					mask &= mask - 1
-				}
-				if mask == 0 {
-					break
-				}
-			}
-			ends = ends[:at+n]
-			from += 64
-		}
-	}
-	for ; from < to; from++ {
-		if full[from] == delim || full[from] == '\n' {
-			ends = append(ends, uint32(from))
-		}
-	}
-	return ends
-}
-
-// portableMasks is delimMasks, eight bytes at once.
-func portableMasks(masks []uint64, b []byte, delim byte) {
-	d, l := ones*uint64(delim), ones*uint64('\n')
-	for i := range masks {
-		block := b[i*64 : i*64+64 : i*64+64]
-		var mask uint64
-		for j := 0; j < 64; j += 8 {
-			x := binary.LittleEndian.Uint64(block[j:])
-			xd, xl := x^d, x^l
-			hit := ^((xd&lows + lows | xd) & (xl&lows + lows | xl)) & highs
-			mask |= hit >> 7 * 0x0102040810204080 >> 56 << j
-		}
-		masks[i] = mask
-	}
-}
-
 // word is the up to eight bytes from a place on, zero behind them.
 func word(full []byte, from, n uint32) uint64 {
 	if int(from)+8 <= len(full) {
@@ -393,12 +325,6 @@ func word(full []byte, from, n uint32) uint64 {
 		x |= uint64(full[from+i]) << (8 * i)
 	}
 	return x
-}
-
-// noDigits has the high bit set for each of the first n bytes of x that is no digit.
-func noDigits(x uint64, n uint32) uint64 {
-	t := x ^ 0x3030303030303030&(^uint64(0)>>(64-8*n))
-	return (t&lows + 0x7676767676767676 | t) & highs
 }
 
 // usualInteger: at most 18 digits with a sign before them or not. A longer one is for the
@@ -503,66 +429,4 @@ func usualTimestamp(full []byte, from, to uint32) bool {
 		rest = rest[i:]
 	}
 	return len(rest) == 0 || len(rest) == 1 && rest[0] == 'Z'
-}
-
-func two(full []byte, at uint32) uint32 { return uint32(full[at]-'0')*10 + uint32(full[at+1]-'0') }
-
-// Verdict is what our reader says of one record.
-type Verdict struct {
-	Text   string // as it stands in the file
-	Reason string // empty: it fits
-	Column string // the first that does not fit; empty where it is the whole record
-}
-
-// Judge reads one record at the front of a text as ReadCSV would.
-func Judge(r io.Reader, csv CSV, width int, schema flow.Schema, places []int, zone *time.Location) (Verdict, error) {
-	how, err := csv.texts(zone)
-	if err != nil {
-		return Verdict{}, err
-	}
-	csv.Skip, csv.Header = 0, false
-	sp := newSplitter(r, csv, 1<<20)
-	sp.began = true // a byte order mark is of the file's first record only, which is in front of us or not
-	rec, err := sp.next(width)
-	if err != nil {
-		return Verdict{}, err
-	}
-	v := Verdict{Text: Raw(rec.raw)}
-	switch {
-	case rec.fault != "":
-		v.Reason = rec.fault
-		return v, nil
-	case len(rec.fields) != width:
-		v.Reason = misfitWidth(len(rec.fields), width)
-		return v, nil
-	}
-	var why []string
-	for i, c := range schema {
-		if places[i] < 0 || csv.null(rec.fields[places[i]]) {
-			continue
-		}
-		t, err := ParseType(c.Type)
-		if err != nil {
-			return v, err
-		}
-		b := array.NewBuilder(memory.DefaultAllocator, t.Arrow())
-		put, err := newAppender(t, b, how)
-		if err != nil {
-			return v, fmt.Errorf("column %s: %w", c.Name, err)
-		}
-		reason := put(rec.fields[places[i]])
-		b.Release()
-		if reason != "" {
-			if len(why) == 0 {
-				v.Column = c.Name
-			}
-			why = append(why, c.Name+": "+reason)
-		}
-	}
-	v.Reason = strings.Join(why, "; ")
-	return v, nil
-}
-
-func misfitWidth(got, want int) string {
-	return fmt.Sprintf("%d fields where %d are expected", got, want)
 }

@@ -99,45 +99,6 @@ func TestSurveyAgreesWithReader(t *testing.T) {
 	}
 }
 
-func TestFieldEnds(t *testing.T) {
-	t.Parallel()
-	rnd := rand.New(rand.NewPCG(3, 3))
-	for n := range 300 {
-		b := make([]byte, n+8)
-		for i := range b {
-			b[i] = ",\n+-\x2d\x8a\xac\x00ab"[rnd.IntN(10)]
-		}
-		from := rnd.IntN(n + 1)
-		want := []uint32{uint32(from - 1)}
-		for i := from; i < n; i++ {
-			if b[i] == ',' || b[i] == '\n' {
-				want = append(want, uint32(i))
-			}
-		}
-		if got := fieldEnds(nil, new([stretch / 64]uint64), b, from, n, ','); fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Fatalf("%q from %d: %v, want %v", b[:n], from, got, want)
-		}
-	}
-}
-
-func TestMasksAreAlike(t *testing.T) {
-	t.Parallel()
-	rnd := rand.New(rand.NewPCG(4, 4))
-	b := make([]byte, 64*100)
-	for i := range b {
-		b[i] = byte(rnd.IntN(256))
-		if rnd.IntN(4) == 0 {
-			b[i] = ";\n"[rnd.IntN(2)]
-		}
-	}
-	var want, got [100]uint64
-	portableMasks(want[:], b, ';')
-	delimMasks(&got[0], &b[0], 100, ';')
-	if want != got {
-		t.Errorf("%x, want %x", got, want)
-	}
-}
-
 func BenchmarkSurvey(b *testing.B) {
 	var text bytes.Buffer
 	text.WriteString("order_line_id,customer_id,order_date,region,product,quantity,amount,status\n")

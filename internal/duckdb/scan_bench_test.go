@@ -103,7 +103,7 @@ func plainDuckDB(b *testing.B, csv, to string) error {
 		return err
 	}
 	defer db.Close() //nolint:errcheck // in memory
-	_, err = db.ExecContext(b.Context(), fmt.Sprintf(`COPY (SELECT region, product, order_date, sum(quantity)::BIGINT AS quantity, sum(amount) AS amount, count(*) AS lines FROM read_csv(%s, header = true, auto_detect = false, delim = ',', quote = '"', escape = '"',
+	_, err = db.ExecContext(b.Context(), fmt.Sprintf(`COPY (SELECT region, product, order_date, sum(quantity)::BIGINT AS quantity, sum(amount) AS amount, count(*) AS lines FROM read_csv(%s, header = true, auto_detect = false, delim = ',', quote = '"', escape = '"', store_rejects = true,
 columns = {'order_line_id': 'BIGINT', 'customer_id': 'VARCHAR', 'order_date': 'DATE', 'region': 'VARCHAR', 'product': 'VARCHAR', 'quantity': 'BIGINT', 'amount': 'DECIMAL(12,2)', 'status': 'VARCHAR'})
 WHERE status <> 'cancelled' GROUP BY ALL) TO %s (FORMAT parquet)`, quote(csv), quote(to)))
 	return err
