@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"emr":           {"flow", "sparkjob", "dataset", "aws", "awsauth"},
 	"duckdb":        {"flow", "sparksql", "format", "dataset", "extract"},
 	"sparkjob":      {"flow"},
-	"sqlite":        {"runner", "flow", "machine"},
+	"sqlite":        {"runner", "emr", "flow", "machine"},
 	"conform":       {"flow", "format", "dataset", "machine", "runner"},
 	"conform/judge": {},
 	"conform/parts": {},

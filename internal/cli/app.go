@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/tidemill/tidemill/internal/emr"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/pipeline"
 	"github.com/tidemill/tidemill/internal/runner"
@@ -41,6 +42,7 @@ type app struct {
 // journal is what commands do with the record of runs.
 type journal interface {
 	runner.Journal
+	emr.Journal
 	Text(ctx context.Context, hash string) (string, error)
 	Backup(ctx context.Context, file string) error
 	Path() string

@@ -43,6 +43,7 @@ func (a *app) runner(ctx context.Context, j journal, run runner.Run, t *pipeline
 	add(duckdb.Tasks(duckdb.TaskConfig{Lookup: l, Store: store, Session: session(t), Temp: temp}))
 	a.learnSecrets(t)
 	add(move.Tasks(move.Config{Lookup: l, Store: store, Source: l.source, Sink: l.sink, Dir: a.project.Dir, Temp: temp, Resolve: a.resolve}))
+	aws := a.remote(l, run.Key.Target)
 	concurrency := 0
 	if pl, ok := a.project.Pipeline(run.Key.Pipeline); ok {
 		concurrency = pl.Concurrency
@@ -51,6 +52,9 @@ func (a *app) runner(ctx context.Context, j journal, run runner.Run, t *pipeline
 		Journal: j,
 		Work: func(resource string) (runner.Work, bool) {
 			do, ok := tasks[resource]
+			if !ok {
+				return aws.work(ctx, resource)
+			}
 			return runner.Work{Func: a.withoutSecrets(do)}, ok
 		},
 		Owner: a.owner(), Alive: a.alive, Now: a.now,
@@ -68,10 +72,7 @@ func (a *app) withoutSecrets(do flow.TaskFunc) flow.TaskFunc {
 	return func(ctx context.Context, r flow.Request) (json.RawMessage, error) {
 		out, err := do(ctx, r)
 		if err != nil {
-			if text := a.redact(err.Error()); text != err.Error() {
-				err = &redactedError{err, text}
-			}
-			return nil, err
+			return nil, a.withoutSecret(err)
 		}
 		if text := a.redact(string(out)); text != string(out) {
 			if !json.Valid([]byte(text)) { // it stood outside a string
@@ -81,6 +82,16 @@ func (a *app) withoutSecrets(do flow.TaskFunc) flow.TaskFunc {
 		}
 		return out, nil
 	}
+}
+
+func (a *app) withoutSecret(err error) error {
+	if err == nil {
+		return nil
+	}
+	if text := a.redact(err.Error()); text != err.Error() {
+		return &redactedError{err, text}
+	}
+	return err
 }
 
 type redactedError struct {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/tidemill/tidemill/internal/emr"
 	"github.com/tidemill/tidemill/internal/runner"
 )
 
@@ -192,4 +193,17 @@ func (j *deadlyJournal) Lease(ctx context.Context, run, owner string, now, until
 
 func (j *deadlyJournal) Commit(ctx context.Context, run string, f runner.Fence, n int, d runner.Decision) error {
 	return j.k.around(func() error { return j.journal.Commit(ctx, run, f, n, d) })
+}
+
+func (j *deadlyJournal) IntendCluster(ctx context.Context, c emr.Cluster) (old emr.Cluster, mine bool, err error) {
+	err = j.k.around(func() error { old, mine, err = j.journal.IntendCluster(ctx, c); return err })
+	return old, mine, err
+}
+
+func (j *deadlyJournal) MadeCluster(ctx context.Context, key, id string) error {
+	return j.k.around(func() error { return j.journal.MadeCluster(ctx, key, id) })
+}
+
+func (j *deadlyJournal) EndedCluster(ctx context.Context, id string, at time.Time) error {
+	return j.k.around(func() error { return j.journal.EndedCluster(ctx, id, at) })
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,7 +43,9 @@ func (a *app) watch() *watcher {
 }
 
 // ours tells whether a state is the compiler's own, of which people hear nothing.
-func ours(state string) bool { return strings.HasPrefix(state, "run.") }
+func ours(state string) bool {
+	return strings.HasPrefix(state, "run.") || strings.HasPrefix(state, "cluster.") && !slices.Contains([]string{"cluster.create", "cluster.terminate", "cluster.end_one"}, state)
+}
 
 // Event hears of an event that was kept.
 func (w *watcher) Event(run string, e machine.Event) {
@@ -71,7 +74,7 @@ func (w *watcher) Event(run string, e machine.Event) {
 	case "TaskFailed", "TaskTimedOut":
 		v := w.view(e.Frame, state)
 		w.finish(v, false)
-		cause := e.Details.Cause
+		cause := readable(e.Details.Cause)
 		if e.Type == "TaskTimedOut" {
 			cause = "the attempt took longer than its timeout"
 		}

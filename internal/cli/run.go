@@ -335,7 +335,7 @@ func (a *app) claim(ctx context.Context, j journal, q *asked, f runFlags) (runne
 				a.already(old)
 				return old, true, nil
 			case old.Status != machine.Succeeded && same && !f.again:
-				over, err := a.carriedOut(ctx, j, old)
+				over, err := a.carriedOut(ctx, j, &old)
 				if err != nil {
 					return old, false, err
 				}
@@ -358,8 +358,9 @@ func (a *app) claim(ctx context.Context, j journal, q *asked, f runFlags) (runne
 }
 
 // carriedOut tells whether a run that failed was carried to its end by its machine, as one
-// is whose steps run_if another failed: a state Fail is all that could be gone on from.
-func (a *app) carriedOut(ctx context.Context, j journal, run runner.Run) (bool, error) {
+// is whose steps run_if another failed: a state Fail is all that could be gone on from. Where
+// the compiler knows a better state, the run is made to go on from that.
+func (a *app) carriedOut(ctx context.Context, j journal, run *runner.Run) (bool, error) {
 	if run.Status != machine.Failed {
 		return false, nil
 	}
@@ -369,7 +370,8 @@ func (a *app) carriedOut(ctx context.Context, j journal, run runner.Run) (bool, 
 	}
 	for _, e := range slices.Backward(events) {
 		if strings.HasSuffix(e.Type, "StateEntered") {
-			return e.Frame == "" && e.Type == "FailStateEntered", nil
+			run.From = plan.ResumeAt(e.Details.Name)
+			return e.Frame == "" && e.Type == "FailStateEntered" && run.From == "", nil
 		}
 	}
 	return false, nil
@@ -476,6 +478,9 @@ func (a *app) drive(ctx context.Context, j journal, run runner.Run, t *pipeline.
 	if !a.json {
 		a.say("run %s", run.ID)
 	}
+	if err := a.endLeftClusters(ctx, j); err != nil {
+		a.say("clusters of earlier runs: %s", err) // they end when they have been idle
+	}
 	began := a.now()
 	res, err := r.Drive(ctx, run)
 	w.close()
@@ -489,7 +494,7 @@ func (a *app) drive(ctx context.Context, j journal, run runner.Run, t *pipeline.
 	case err != nil:
 		return err
 	}
-	return a.report(run, res, a.now().Sub(began))
+	return errors.Join(a.report(run, res, a.now().Sub(began)), a.endClusters(ctx, j, run.ID))
 }
 
 // report says how a run ended.
@@ -539,7 +544,7 @@ func (a *app) resumeCommand() *cobra.Command {
 				a.already(run)
 				return nil
 			}
-			over, err := a.carriedOut(ctx, j, run)
+			over, err := a.carriedOut(ctx, j, &run)
 			if err != nil {
 				return err
 			}
@@ -569,7 +574,17 @@ func (a *app) cancelCommand() *cobra.Command {
 				return nil
 			}
 			r := runner.New(runner.Config{Journal: j, Owner: a.owner(), Alive: a.alive, Now: a.now})
+			if t, ok := a.project.Target(run.Key.Target); ok {
+				var closeTasks func()
+				if r, closeTasks, err = a.runner(ctx, j, run, t, nil); err != nil {
+					return err
+				}
+				defer closeTasks()
+			}
 			if err := r.Stop(ctx, run, "cancelled by "+ownerText(a.owner())); err != nil {
+				return err
+			}
+			if err := a.endClusters(ctx, j, run.ID); err != nil {
 				return err
 			}
 			a.say("run %s is cancelled", run.ID)

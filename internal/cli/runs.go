@@ -144,7 +144,7 @@ func (a *app) history(run runner.Run, events []machine.Event, step string) {
 		case "TaskSucceeded":
 			a.line(e, state, "done"+strings.TrimSuffix((&watcher{a: a}).summary(e.Details.Output), ","))
 		case "TaskFailed", "TaskTimedOut", "EvaluationFailed", "ExecutionFailed", "ExecutionAborted":
-			a.line(e, state, "FAILED "+e.Details.Error+": "+indent(e.Details.Cause))
+			a.line(e, state, "FAILED "+e.Details.Error+": "+indent(readable(e.Details.Cause)))
 		case machine.FactRetry:
 			a.line(e, state, "again at "+e.Details.Due.Local().Format("15:04:05"))
 		case "ExecutionStarted", "ExecutionSucceeded", "ExecutionRedriven", "ExecutionTimedOut":

@@ -13,6 +13,13 @@ func TestSoakKills(t *testing.T) {
 	kills(t, 200)
 }
 
+// TestSoakEMRKills kills runs on clusters before and after every call of the journal, and at
+// random instants, under fault scripts.
+func TestSoakEMRKills(t *testing.T) {
+	t.Parallel()
+	emrKills(t, 120)
+}
+
 // TestSoakLongLine gives the example a line of a gigabyte.
 func TestSoakLongLine(t *testing.T) {
 	for _, h := range hostileDays(t, 1<<30) {

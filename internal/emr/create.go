@@ -211,9 +211,9 @@ func (t *createTask) Wait(ctx context.Context, r flow.Request, token flow.Token)
 	if err != nil {
 		return nil, fault("wait for cluster "+id, err)
 	}
-	d, err := t.e.client.DescribeCluster(ctx, &awsemr.DescribeClusterInput{ClusterId: &id})
+	d, err := t.e.describe(ctx, id)
 	if err != nil {
-		return nil, fault("describe cluster "+id, err)
+		return nil, err
 	}
 	out, err := output(createOutput{id, d.Cluster}, d.ResultMetadata)
 	if err != nil {
@@ -236,9 +236,9 @@ func failed(cause json.RawMessage) error {
 // Stop ends a cluster of the run's own, and waits for its end; a shared one ends by itself.
 func (t *createTask) Stop(ctx context.Context, token flow.Token) error {
 	id := string(token)
-	d, err := t.e.client.DescribeCluster(ctx, &awsemr.DescribeClusterInput{ClusterId: &id})
+	d, err := t.e.describe(ctx, id)
 	if err != nil {
-		return fault("describe cluster "+id, err)
+		return err
 	}
 	if shared(d.Cluster.Tags) {
 		return nil
@@ -251,9 +251,9 @@ func (t *createTask) Stop(ctx context.Context, token flow.Token) error {
 
 // alive tells whether a cluster has not ended and does not end.
 func (e *EMR) alive(ctx context.Context, id string) (bool, error) {
-	d, err := e.client.DescribeCluster(ctx, &awsemr.DescribeClusterInput{ClusterId: &id})
+	d, err := e.describe(ctx, id)
 	if err != nil {
-		return false, fault("describe cluster "+id, err)
+		return false, err
 	}
 	s := d.Cluster.Status.State
 	return !dead(s) && s != types.ClusterStateTerminating, nil

@@ -210,6 +210,37 @@ func pause(ctx context.Context, d time.Duration) error {
 // with Pace.Call how long a process may have been at it.
 const tries = 8
 
+// patiently repeats a question while AWS throttles or does not answer.
+func (e *EMR) patiently(ctx context.Context, ask func() error) error {
+	for try := 1; ; try++ {
+		err := ask()
+		if err == nil || !passing(err) || try == tries {
+			return err
+		}
+		if err := pause(ctx, min(e.pace.Min<<try, e.pace.Max)); err != nil {
+			return err
+		}
+	}
+}
+
+// describe asks how a cluster stands.
+func (e *EMR) describe(ctx context.Context, id string) (out *awsemr.DescribeClusterOutput, err error) {
+	err = e.patiently(ctx, func() (err error) {
+		out, err = e.client.DescribeCluster(ctx, &awsemr.DescribeClusterInput{ClusterId: &id})
+		return err
+	})
+	return out, fault("describe cluster "+id, err)
+}
+
+// describeStep asks how a step stands.
+func (e *EMR) describeStep(ctx context.Context, cluster, id string) (out *awsemr.DescribeStepOutput, err error) {
+	err = e.patiently(ctx, func() (err error) {
+		out, err = e.client.DescribeStep(ctx, &awsemr.DescribeStepInput{ClusterId: &cluster, StepId: &id})
+		return err
+	})
+	return out, fault("describe step "+id, err)
+}
+
 // seek looks for what may have begun since a moment, for as long as a call that was on its
 // way may still take effect. Zero: nothing was begun, as far as is known; it looks once.
 func seek[T any](ctx context.Context, e *EMR, since time.Time, look func(context.Context) (T, bool, error)) (T, bool, error) {
@@ -218,8 +249,10 @@ func seek[T any](ctx context.Context, e *EMR, since time.Time, look func(context
 		until = until.Add(e.pace.Call)
 	}
 	for {
-		out, ok, err := look(ctx)
-		if ok || err != nil && !passing(err) || !e.c.Now().Before(until) {
+		var out T
+		var ok bool
+		err := e.patiently(ctx, func() (err error) { out, ok, err = look(ctx); return err })
+		if ok || err != nil || !e.c.Now().Before(until) {
 			return out, ok, err
 		}
 		if err := pause(ctx, e.pace.Min); err != nil {

@@ -15,11 +15,11 @@ import (
 
 // end asks for a cluster's end, its protection taken away first if need be.
 func (e *EMR) end(ctx context.Context, id string) error {
-	_, err := e.client.TerminateJobFlows(ctx, &awsemr.TerminateJobFlowsInput{JobFlowIds: []string{id}})
+	_, err := e.terminateJobFlows(ctx, &awsemr.TerminateJobFlowsInput{JobFlowIds: []string{id}})
 	if err == nil {
 		return nil
 	}
-	d, derr := e.client.DescribeCluster(ctx, &awsemr.DescribeClusterInput{ClusterId: &id})
+	d, derr := e.describe(ctx, id)
 	switch {
 	case derr != nil:
 		return fault("terminate cluster "+id, errors.Join(err, derr))
@@ -31,7 +31,7 @@ func (e *EMR) end(ctx context.Context, id string) error {
 	if _, err := e.client.SetTerminationProtection(ctx, &awsemr.SetTerminationProtectionInput{JobFlowIds: []string{id}, TerminationProtected: aws.Bool(false)}); err != nil {
 		return fault("take the protection from cluster "+id, err)
 	}
-	_, err = e.client.TerminateJobFlows(ctx, &awsemr.TerminateJobFlowsInput{JobFlowIds: []string{id}})
+	_, err = e.terminateJobFlows(ctx, &awsemr.TerminateJobFlowsInput{JobFlowIds: []string{id}})
 	return fault("terminate cluster "+id, err)
 }
 
@@ -44,6 +44,11 @@ func (e *EMR) gone(ctx context.Context, id string) error {
 	return e.ended(ctx, id)
 }
 
+func (e *EMR) terminateJobFlows(ctx context.Context, in *awsemr.TerminateJobFlowsInput) (out *awsemr.TerminateJobFlowsOutput, err error) {
+	err = e.patiently(ctx, func() (err error) { out, err = e.client.TerminateJobFlows(ctx, in); return err })
+	return out, err
+}
+
 type clusterArguments struct {
 	ClusterId string //nolint:revive // AWS's name
 }
@@ -54,7 +59,7 @@ func (e *EMR) terminate(ctx context.Context, r flow.Request) (json.RawMessage, e
 	if err := arguments(r, &in); err != nil {
 		return nil, err
 	}
-	out, err := e.client.TerminateJobFlows(ctx, &awsemr.TerminateJobFlowsInput{JobFlowIds: []string{in.ClusterId}})
+	out, err := e.terminateJobFlows(ctx, &awsemr.TerminateJobFlowsInput{JobFlowIds: []string{in.ClusterId}})
 	if err != nil {
 		return nil, fault("terminate cluster "+in.ClusterId, err)
 	}
@@ -70,7 +75,7 @@ func (t *terminateTask) Start(ctx context.Context, r flow.Request) (flow.Token, 
 		return "", err
 	}
 	// A protected cluster is refused, as AWS refuses it: the machine has to say that it means it.
-	if _, err := t.e.client.TerminateJobFlows(ctx, &awsemr.TerminateJobFlowsInput{JobFlowIds: []string{in.ClusterId}}); err != nil {
+	if _, err := t.e.terminateJobFlows(ctx, &awsemr.TerminateJobFlowsInput{JobFlowIds: []string{in.ClusterId}}); err != nil {
 		if alive, aerr := t.e.alive(ctx, in.ClusterId); aerr != nil || alive {
 			return "", fault("terminate cluster "+in.ClusterId, err)
 		}
@@ -87,9 +92,9 @@ func (t *terminateTask) Wait(ctx context.Context, r flow.Request, token flow.Tok
 	if err := t.e.gone(ctx, id); err != nil {
 		return nil, err
 	}
-	d, err := t.e.client.DescribeCluster(ctx, &awsemr.DescribeClusterInput{ClusterId: &id})
+	d, err := t.e.describe(ctx, id)
 	if err != nil {
-		return nil, fault("describe cluster "+id, err)
+		return nil, err
 	}
 	return output(struct{ Cluster *types.Cluster }{d.Cluster}, d.ResultMetadata)
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsemr "github.com/aws/aws-sdk-go-v2/service/emr"
 
 	"github.com/tidemill/tidemill/internal/flow"
 )
@@ -76,9 +75,9 @@ func (e *EMR) Logs(ctx context.Context, t flow.Token, w io.Writer) error {
 
 // logDir is the folder of a step's logs; empty where the cluster keeps none.
 func (e *EMR) logDir(ctx context.Context, cluster, step string) (string, error) {
-	d, err := e.client.DescribeCluster(ctx, &awsemr.DescribeClusterInput{ClusterId: &cluster})
+	d, err := e.describe(ctx, cluster)
 	if err != nil {
-		return "", fault("describe cluster "+cluster, err)
+		return "", err
 	}
 	uri := strings.TrimSuffix(aws.ToString(d.Cluster.LogUri), "/")
 	if uri == "" {
@@ -116,6 +115,9 @@ func copyLogs(ctx context.Context, b flow.Bucket, dir, prefix string, names []st
 			c.Exit = exitStatus(text)
 		case strings.HasPrefix(file, "stderr"):
 			c.File, c.Traceback = dir+file, Traceback(string(text))
+			if c.Traceback == "" {
+				c.Traceback = lastLines(string(text))
+			}
 		}
 	}
 	return c, nil
@@ -192,6 +194,17 @@ func Traceback(log string) string {
 		out = append([]string{out[0], "  …"}, out[len(out)-tracebackLines+2:]...)
 	}
 	return strings.TrimRight(strings.Join(out, "\n"), "\n")
+}
+
+// lastLines are the last lines of a program's stderr that are not its logger's.
+func lastLines(log string) string {
+	var out []string
+	for _, l := range strings.Split(log, "\n") {
+		if strings.TrimSpace(l) != "" && !logLine.MatchString(l) {
+			out = append(out, l)
+		}
+	}
+	return strings.Join(out[max(0, len(out)-5):], "\n")
 }
 
 // logLine is how log4j begins a line.

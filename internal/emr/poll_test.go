@@ -98,7 +98,7 @@ func poll(t *testing.T, n, throttle int, over time.Duration) (rate float64, late
 			defer mu.Unlock()
 			late = max(late, time.Since(a.ends[i]))
 			if err != nil || time.Now().Before(a.ends[i]) {
-				t.Errorf("cluster %d: %v, %s before its end", i, err, a.ends[i].Sub(time.Now()))
+				t.Errorf("cluster %d: %v, %s before its end", i, err, time.Until(a.ends[i]))
 			}
 		})
 	}

@@ -152,9 +152,9 @@ func (t *stepTask) Wait(ctx context.Context, r flow.Request, token flow.Token) (
 	if err != nil {
 		return nil, fault("wait for step "+id, err)
 	}
-	d, err := t.e.client.DescribeStep(ctx, &awsemr.DescribeStepInput{ClusterId: &cluster, StepId: &id})
+	d, err := t.e.describeStep(ctx, cluster, id)
 	if err != nil {
-		return nil, fault("describe step "+id, err)
+		return nil, err
 	}
 	done := d.Step.Status.State == types.StepStateCompleted
 	said, err := t.e.fetchLogs(ctx, cluster, id, r.Log, !done)
@@ -213,7 +213,7 @@ func (e *EMR) cancel(ctx context.Context, cluster, id string, how types.StepCanc
 	if err == nil {
 		return nil
 	}
-	if d, derr := e.client.DescribeStep(ctx, &awsemr.DescribeStepInput{ClusterId: &cluster, StepId: &id}); derr == nil && over(d.Step.Status.State) {
+	if d, derr := e.describeStep(ctx, cluster, id); derr == nil && over(d.Step.Status.State) {
 		return nil
 	}
 	if alive, aerr := e.alive(ctx, cluster); aerr == nil && !alive {

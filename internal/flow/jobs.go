@@ -251,6 +251,18 @@ type CopyJob struct {
 	To   string `json:"to"`
 }
 
+// StageJob lays files of the project into the store for a cluster. Verb: stage. Output: {files}.
+type StageJob struct {
+	Files []StagedFile `json:"files"`
+}
+
+// StagedFile is a file that is laid under its content's hash.
+type StagedFile struct {
+	File string `json:"file"` // of the project
+	Hash string `json:"hash"` // 32 characters of its SHA-256
+	To   string `json:"to"`   // URI
+}
+
 // ExistsJob fails with NotFound where nothing is at URI. Verb: exists. Output: {uri, bytes, etag}.
 type ExistsJob struct {
 	URI string `json:"uri"`

@@ -46,7 +46,7 @@ func Tasks(c Config) map[string]flow.TaskFunc {
 	if m.Grace == 0 {
 		m.Grace = grace
 	}
-	return map[string]flow.TaskFunc{"copy": m.copy, "exists": m.exists, "run": m.run, "fetch": m.fetchData, "index": m.index}
+	return map[string]flow.TaskFunc{"copy": m.copy, "exists": m.exists, "run": m.run, "stage": m.stage, "fetch": m.fetchData, "index": m.index}
 }
 
 // newClient bounds connecting and the wait for an answer, not the body: files are large.

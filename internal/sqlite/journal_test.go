@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/tidemill/tidemill/internal/asl"
+	"github.com/tidemill/tidemill/internal/emr"
 	"github.com/tidemill/tidemill/internal/machine"
 	"github.com/tidemill/tidemill/internal/runner"
 	"github.com/tidemill/tidemill/internal/sqlite"
@@ -315,5 +316,51 @@ func TestNewerJournalIsRefused(t *testing.T) {
 	_, err = sqlite.Open(t.Context(), file)
 	if err == nil || !strings.Contains(err.Error(), "version 999") || !strings.Contains(err.Error(), fmt.Sprintf("up to %d", sqlite.Version)) {
 		t.Errorf("open = %v", err)
+	}
+}
+
+// TestClusters keeps what is meant, made and ended, and lets one of two have a name.
+func TestClusters(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "journal.db")
+	j, err := sqlite.Open(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	c := emr.Cluster{Key: "r/cluster.create/1", Run: "r", Target: "emr", Name: "r/cluster.create/1", Intended: at}
+	if got, mine, err := j.IntendCluster(t.Context(), c); err != nil || !mine || got != c {
+		t.Fatalf("%+v %v %v", got, mine, err)
+	}
+	if err := j.MadeCluster(t.Context(), c.Key, "j-1"); err != nil {
+		t.Fatal(err)
+	}
+	c.ID = "j-1"
+	second := c
+	second.Intended = at.Add(time.Hour)
+	if got, mine, err := j.IntendCluster(t.Context(), second); err != nil || mine || got != c {
+		t.Errorf("%+v %v %v", got, mine, err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if j, err = sqlite.Open(t.Context(), file); err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close() //nolint:errcheck // a test
+	for run, want := range map[string]int{"r": 1, "": 1, "other": 0} {
+		if all, err := j.LiveClusters(t.Context(), run); err != nil || len(all) != want || want > 0 && all[0] != c {
+			t.Errorf("%q: %+v %v", run, all, err)
+		}
+	}
+	if err := j.EndedCluster(t.Context(), "j-1", at); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := j.LiveClusters(t.Context(), ""); err != nil || len(all) != 0 {
+		t.Errorf("%+v %v", all, err)
+	}
+	second.ID = ""
+	if got, mine, err := j.IntendCluster(t.Context(), second); err != nil || !mine || got != second {
+		t.Errorf("after the end: %+v %v %v", got, mine, err)
 	}
 }

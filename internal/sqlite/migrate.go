@@ -30,6 +30,11 @@ var migrations = []string{
 	   run text not null, n integer not null, id integer not null, previous integer not null, at integer not null, type text not null,
 	   frame text not null, next text not null, details text not null, primary key (run, n)) without rowid;
 	 create table tokens (run text not null, key text not null, started integer not null, token text not null, at integer not null, primary key (run, key)) without rowid;`,
+	`create table clusters (
+	   key text primary key, run text not null, target text not null, name text not null, id text not null, shared integer not null,
+	   intended integer not null, ended integer not null default 0) without rowid;
+	 create index clusters_by_id on clusters (id);
+	 create index clusters_by_run on clusters (run, ended);`,
 }
 
 // Version is the version of journals that this program writes.
