@@ -360,7 +360,7 @@ func (c *Cluster) jobFlow(now time.Time) types.JobFlowDetail {
 			State: c.jobFlowState(), CreationDateTime: &c.Created, StartDateTime: moment(c.Ready), ReadyDateTime: moment(c.Ready), EndDateTime: moment(c.Ended), LastStateChangeReason: text(c.Message),
 		},
 		Instances: &types.JobFlowInstancesDetail{
-			InstanceCount: ptr(int32(len(c.Nodes))), MasterInstanceType: text(c.Nodes[0].Type), MasterInstanceId: &c.Nodes[0].EC2, MasterPublicDnsName: d.MasterPublicDnsName,
+			InstanceCount: ptr(int32(len(c.Nodes))), MasterInstanceType: &c.Nodes[0].Type, SlaveInstanceType: &c.Nodes[len(c.Nodes)-1].Type, MasterInstanceId: &c.Nodes[0].EC2, MasterPublicDnsName: d.MasterPublicDnsName,
 			KeepJobFlowAliveWhenNoSteps: ptr(c.keepAlive()), TerminationProtected: ptr(c.protected()), NormalizedInstanceHours: d.NormalizedInstanceHours,
 			Ec2KeyName: i.Ec2KeyName, Ec2SubnetId: c.subnet(), Placement: i.Placement, InstanceGroups: c.jobFlowGroups(),
 		},

@@ -1,5 +1,13 @@
 package emr
 
+import (
+	"maps"
+	"slices"
+)
+
+// Operations are the names of those that are built.
+func Operations() []string { return slices.Sorted(maps.Keys(operations)) }
+
 // operations are those that are built.
 var operations = map[string]operation{
 	"RunJobFlow":                     op((*call).runJobFlow),

@@ -232,7 +232,7 @@ func (r *scriptReader) operations(v ast.Node) (out []string) {
 	if s, ok := v.(*ast.SequenceNode); ok {
 		list = s.Values
 	}
-	all := slices.Sorted(maps.Keys(operations))
+	all := Operations()
 	for _, n := range list {
 		name := r.word(n)
 		if !slices.Contains(all, name) {
