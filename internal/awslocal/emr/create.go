@@ -49,6 +49,7 @@ func (c *call) runJobFlow(in *emr.RunJobFlowInput) (*emr.RunJobFlowOutput, error
 	}
 	c.all[cl.ID] = cl
 	c.order = append(c.order, cl)
+	c.live[cl] = true
 	return &emr.RunJobFlowOutput{JobFlowId: &cl.ID, ClusterArn: ptr(cl.arn())}, nil
 }
 
@@ -153,6 +154,19 @@ func checkTags(tags []types.Tag) error {
 	return nil
 }
 
+// maxInstances bounds a group or fleet: AWS's own limits are an account's.
+const maxInstances = 4000
+
+// checkCounts holds numbers of instances, or of units of capacity.
+func checkCounts(counts ...*int32) error {
+	for _, n := range counts {
+		if v := val(n); v < 0 || v > maxInstances {
+			return refused("The number of instances must be between 0 and %d, not %d.", maxInstances, v)
+		}
+	}
+	return nil
+}
+
 // checkInstances holds the instances against AWS's rules.
 func checkInstances(in *types.JobFlowInstancesConfig) error {
 	uniform := in.MasterInstanceType != nil || in.SlaveInstanceType != nil || in.InstanceCount != nil
@@ -164,6 +178,9 @@ func checkInstances(in *types.JobFlowInstancesConfig) error {
 	}
 	if ways != 1 {
 		return refused("Please configure instances using one and only one of the following: instance groups; instance fleets; instance count, master and slave instance type.")
+	}
+	if err := checkCounts(in.InstanceCount); err != nil {
+		return err
 	}
 	switch {
 	case len(in.InstanceGroups) > 0:
@@ -184,6 +201,9 @@ func checkGroups(groups []types.InstanceGroupConfig) error {
 	n := map[types.InstanceRoleType]int{}
 	for _, g := range groups {
 		if err := enum("instances.instanceGroups.member.instanceRole", g.InstanceRole, g.InstanceRole.Values()); err != nil {
+			return err
+		}
+		if err := checkCounts(g.InstanceCount); err != nil {
 			return err
 		}
 		switch {
@@ -217,6 +237,9 @@ func checkFleets(fleets []types.InstanceFleetConfig) error {
 	n := map[types.InstanceFleetType]int{}
 	for _, f := range fleets {
 		if err := enum("instances.instanceFleets.member.instanceFleetType", f.InstanceFleetType, f.InstanceFleetType.Values()); err != nil {
+			return err
+		}
+		if err := checkCounts(f.TargetOnDemandCapacity, f.TargetSpotCapacity); err != nil {
 			return err
 		}
 		want := val(f.TargetOnDemandCapacity) + val(f.TargetSpotCapacity)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -50,6 +51,7 @@ type Service struct {
 	mu       sync.Mutex // over all that follows, and all of a Cluster
 	all      map[string]*Cluster
 	order    []*Cluster        // by their beginning
+	live     map[*Cluster]bool // those that time and work may change
 	jobs     map[string]*job   // of steps by their id, of bootstrap actions by their cluster's
 	unsaved  map[*Cluster]bool // the disk was full
 	settings Settings
@@ -89,7 +91,7 @@ func New(c Config) (*Service, error) {
 	if c.MemoryMB == 0 {
 		c.MemoryMB = machineMemoryMB() * 2 / 3
 	}
-	s := &Service{c: c, pace: pace, all: map[string]*Cluster{}, jobs: map[string]*job{}, unsaved: map[*Cluster]bool{}, woken: make(chan struct{}, 1)}
+	s := &Service{c: c, pace: pace, all: map[string]*Cluster{}, jobs: map[string]*job{}, unsaved: map[*Cluster]bool{}, live: map[*Cluster]bool{}, woken: make(chan struct{}, 1)}
 	var err error
 	if s.store, err = openStore(c.Dir); err != nil {
 		return nil, err
@@ -102,6 +104,7 @@ func New(c Config) (*Service, error) {
 	}
 	for _, cl := range s.order {
 		s.all[cl.ID] = cl
+		s.live[cl] = true
 		if cl.restarted(c.Now()) {
 			if err := s.store.save(cl); err != nil {
 				return nil, err
@@ -142,10 +145,7 @@ func (s *Service) drive() time.Duration {
 	defer s.mu.Unlock()
 	now := s.c.Now()
 	again := time.Hour
-	for _, c := range s.order {
-		if c.ended() && !s.unsaved[c] {
-			continue
-		}
+	for c := range s.live {
 		if c.advance(now) || s.unsaved[c] {
 			s.save(c)
 		}
@@ -153,12 +153,26 @@ func (s *Service) drive() time.Duration {
 			again = min(again, time.Second)
 		}
 		s.tend(c)
+		if c.ended() && !s.unsaved[c] {
+			s.forget(c)
+		}
 		if n, ok := c.next(); ok {
 			again = min(again, max(n.at.Sub(now), 0))
 		}
 	}
 	return again
 }
+
+// forget ends our part in a cluster that has ended.
+func (s *Service) forget(c *Cluster) {
+	delete(s.live, c)
+	if err := os.RemoveAll(s.scratch(c)); err != nil {
+		s.c.Log.Warn("scratch files not removed", "cluster", c.ID, "err", err)
+	}
+}
+
+// scratch is the folder of what a cluster's work needs while the cluster is there.
+func (s *Service) scratch(c *Cluster) string { return filepath.Join(s.c.Dir, "work", c.ID) }
 
 // save keeps what was not asked for by a client, who would be told that it cannot be kept.
 func (s *Service) save(c *Cluster) {

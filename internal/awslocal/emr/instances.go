@@ -306,6 +306,9 @@ func (c *call) addInstanceGroups(in *emr.AddInstanceGroupsInput) (*emr.AddInstan
 		case val(g.InstanceType) == "" || g.InstanceCount == nil:
 			return nil, missing("instanceGroups.member.instanceType")
 		}
+		if err := checkCounts(g.InstanceCount); err != nil {
+			return nil, err
+		}
 	}
 	for _, g := range in.InstanceGroups {
 		out.InstanceGroupIds = append(out.InstanceGroupIds, cl.addGroup(c.now, g))
@@ -326,6 +329,9 @@ func (c *call) addInstanceFleet(in *emr.AddInstanceFleetInput) (*emr.AddInstance
 		return nil, invalid(exclusive, "instance groups", "AddInstanceFleet", "instance groups", "AddInstanceGroups")
 	case f == nil || f.InstanceFleetType != types.InstanceFleetTypeTask || len(f.InstanceTypeConfigs) == 0:
 		return nil, invalid("Only a TASK instance fleet may be added.")
+	}
+	if err := checkCounts(f.TargetOnDemandCapacity, f.TargetSpotCapacity); err != nil {
+		return nil, err
 	}
 	for _, have := range cl.Fleets {
 		if have.InstanceFleetType == types.InstanceFleetTypeTask {
@@ -366,7 +372,7 @@ func (c *call) modifyInstanceGroups(in *emr.ModifyInstanceGroupsInput) (*emr.Mod
 		}
 		g := cl.group(*m.InstanceGroupId)
 		if n := m.InstanceCount; n != nil {
-			if *n < 0 || *n < 1 && g.InstanceGroupType != types.InstanceGroupTypeTask || g.InstanceGroupType == types.InstanceGroupTypeMaster && *n != val(g.RequestedInstanceCount) {
+			if checkCounts(n) != nil || *n < 1 && g.InstanceGroupType != types.InstanceGroupTypeTask || g.InstanceGroupType == types.InstanceGroupTypeMaster && *n != val(g.RequestedInstanceCount) {
 				return nil, refused("The instance group %s cannot have %d instances.", *m.InstanceGroupId, *n)
 			}
 		}
@@ -411,6 +417,9 @@ func (c *call) modifyInstanceFleet(in *emr.ModifyInstanceFleetInput) (*emr.Modif
 		return nil, invalid("Instance fleet id '%s' is not valid.", val(m.InstanceFleetId))
 	case cl.groupState() != "RUNNING":
 		return nil, invalid("An instance fleet may only be modified when the cluster is running or waiting")
+	}
+	if err := checkCounts(m.TargetOnDemandCapacity, m.TargetSpotCapacity); err != nil {
+		return nil, err
 	}
 	f := &cl.Fleets[i]
 	if m.TargetOnDemandCapacity != nil {

@@ -1,6 +1,7 @@
 package emr
 
 import (
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/emr/types"
@@ -8,6 +9,9 @@ import (
 
 // maxActive is how many steps of a cluster may be pending or running.
 const maxActive = 256
+
+// maxSeen is how many steps of a cluster there is a record of.
+const maxSeen = 1000
 
 // running tells whether a step has, or had, a process.
 func (s *Step) running() bool {
@@ -45,12 +49,21 @@ func (c *Cluster) step(id string) *Step {
 	return nil
 }
 
-// addSteps adds steps, which have their ids.
+// addSteps adds steps, which have their ids. The oldest that are over are forgotten where
+// there are more than can be seen.
 func (c *Cluster) addSteps(now time.Time, steps ...*Step) {
 	for _, s := range steps {
 		s.State, s.Created = types.StepStatePending, now
 		c.Steps = append(c.Steps, s)
 	}
+	more := len(c.Steps) - maxSeen
+	c.Steps = slices.DeleteFunc(c.Steps, func(s *Step) bool {
+		if more <= 0 || !s.over() {
+			return false
+		}
+		more--
+		return true
+	})
 	c.schedule(now)
 }
 

@@ -110,7 +110,7 @@ type worker struct {
 }
 
 func (s *Service) newWorker(c *Cluster) *worker {
-	w := &worker{Service: s, c: c, steps: slices.Clone(c.Steps), master: c.Nodes[0].EC2, dir: filepath.Join(s.c.Dir, "work", c.ID)}
+	w := &worker{Service: s, c: c, steps: slices.Clone(c.Steps), master: c.Nodes[0].EC2, dir: s.scratch(c)}
 	if u := val(c.Request.LogUri); u != "" {
 		w.logs = u + c.ID + "/"
 	}
@@ -215,6 +215,7 @@ func (w *worker) step(ctx context.Context, j *job, st *Step) Result {
 	}
 	defer l.keep("steps/" + st.ID + "/")
 	defer l.keepContainers()
+	defer func() { _ = os.RemoveAll(filepath.Join(dir, "cwd")) }() //nolint:errcheck // what is left goes with the cluster
 	began := w.Service.c.Now()
 	if f := st.Fault; f != nil && f.Kind == "step_fails" {
 		fmt.Fprintf(l.stderr, "%s\nCommand exiting with ret '%d'\n", f.Message, f.Exit) //nolint:errcheck // a log
@@ -275,6 +276,19 @@ func (w *worker) failed(l *logs, st *Step) Result {
 	return Result{Failure: &types.FailureDetails{Reason: ptr("Unknown Error."), Message: text(message), LogFile: text(l.uri("steps/"+st.ID+"/", log))}}
 }
 
+// there tells whether a program that is named without a folder is on the path.
+func (w *worker) there(name string) error {
+	if name == "spark-submit" || name == "sudo" || strings.Contains(name, "/") {
+		return nil
+	}
+	for _, dir := range filepath.SplitList(w.Service.c.Path) {
+		if i, err := os.Stat(filepath.Join(dir, name)); err == nil && !i.IsDir() && i.Mode()&0o111 != 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no program %s: tidemill local runs spark-submit and what is on this machine's PATH", name)
+}
+
 // argv is the command line of a step.
 func (w *worker) argv(jar *types.HadoopJarStepConfig, dir string) ([]string, error) {
 	name := path.Base(*jar.Jar)
@@ -289,7 +303,7 @@ func (w *worker) argv(jar *types.HadoopJarStepConfig, dir string) ([]string, err
 		if jar.Args[0] == "/usr/bin/spark-submit" {
 			return append([]string{"spark-submit"}, jar.Args[1:]...), nil
 		}
-		return jar.Args, nil
+		return jar.Args, w.there(jar.Args[0])
 	}
 	script, err := w.fetch(jar.Args[0], dir)
 	return append([]string{script}, jar.Args[1:]...), err
