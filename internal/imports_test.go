@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"emr":           {"flow", "sparkjob", "dataset", "aws", "awsauth"},
 	"duckdb":        {"flow", "sparksql", "format", "dataset", "extract"},
 	"sparkjob":      {"flow"},
+	"spark":         {"flow", "sparkjob", "format", "dataset", "extract"},
 	"sqlite":        {"runner", "emr", "flow", "machine"},
 	"conform":       {"flow", "format", "dataset", "machine", "runner"},
 	"conform/judge": {},

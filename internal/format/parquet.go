@@ -159,3 +159,8 @@ func ParquetFooter(r parquet.ReaderAtSeeker) (rows int64, schema flow.Schema, er
 	schema, err = SchemaOf(as)
 	return pf.NumRows(), schema, err
 }
+
+// ParquetStat is what the footer of a Parquet object tells.
+func ParquetStat(ctx context.Context, b flow.Bucket, o flow.Object) (rows int64, schema flow.Schema, err error) {
+	return ParquetFooter(&bucketFile{ctx: ctx, b: b, name: o.Name, size: o.Size})
+}

@@ -369,7 +369,7 @@ func (c *compiler) extract(s *pipeline.Step, sc scope) object {
 	}
 	o.putSome("columns", columns)
 	if s.SQL != nil && s.SQL.Query != nil && !fetches(s) {
-		if names, all := s.SQL.Query.Columns("source"); !all && len(names) > 0 {
+		if names, all := s.SQL.Query.Columns("source"); !all {
 			o.put("read", toAny(names))
 		}
 	}
