@@ -18,6 +18,7 @@ import (
 	"github.com/tidemill/tidemill/internal/move"
 	"github.com/tidemill/tidemill/internal/pipeline"
 	"github.com/tidemill/tidemill/internal/runner"
+	"github.com/tidemill/tidemill/internal/spark"
 )
 
 // runner puts together what drives the runs of one target.
@@ -43,6 +44,7 @@ func (a *app) runner(ctx context.Context, j journal, run runner.Run, t *pipeline
 	add(duckdb.Tasks(duckdb.TaskConfig{Lookup: l, Store: store, Session: session(t), Temp: temp}))
 	a.learnSecrets(t)
 	add(move.Tasks(move.Config{Lookup: l, Store: store, Source: l.source, Sink: l.sink, Dir: a.project.Dir, Temp: temp, Resolve: a.resolve}))
+	sparkTask := a.sparkTask(l, spark.Config{Store: store, Dir: filepath.Join(dir, "spark")}, t)
 	aws := a.remote(l, run.Key.Target)
 	concurrency := 0
 	if pl, ok := a.project.Pipeline(run.Key.Pipeline); ok {
@@ -51,6 +53,9 @@ func (a *app) runner(ctx context.Context, j journal, run runner.Run, t *pipeline
 	r := runner.New(runner.Config{
 		Journal: j,
 		Work: func(resource string) (runner.Work, bool) {
+			if resource == flow.Resource("spark") {
+				return runner.Work{Task: &discreet{sparkTask, a}}, true
+			}
 			do, ok := tasks[resource]
 			if !ok {
 				return aws.work(ctx, resource)

@@ -68,8 +68,7 @@ func (w *watcher) Event(run string, e machine.Event) {
 		v := w.view(e.Frame, state)
 		w.finish(v, true)
 		if !ours(state) {
-			w.line("%s  %-24s done%s in %s", e.At.Local().Format("15:04:05"), v.name, w.summary(e.Details.Output), short(e.At.Sub(v.begun)))
-			w.warnings(v.name, e.Details.Output)
+			w.done(e.At, v, e.Details.Output)
 		}
 	case "TaskFailed", "TaskTimedOut":
 		v := w.view(e.Frame, state)
@@ -86,6 +85,21 @@ func (w *watcher) Event(run string, e machine.Event) {
 	case machine.FactRetry:
 		w.line("%s  %-24s again in %s", e.At.Local().Format("15:04:05"), state, short(e.Details.Due.Sub(e.At)))
 	}
+}
+
+// done says what a step left; of several that were done in one Spark session, what each left.
+func (w *watcher) done(at time.Time, v *stepView, output string) {
+	w.line("%s  %-24s done%s in %s", at.Local().Format("15:04:05"), v.name, w.summary(output), short(at.Sub(v.begun)))
+	var works map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(output), &works); err == nil {
+		for _, name := range sortedKeys(works) {
+			if said := strings.TrimSuffix(strings.TrimPrefix(w.summary(string(works[name])), ": "), ","); said != "" {
+				w.line("          %-24s %s", name, said)
+				w.warnings(name, string(works[name]))
+			}
+		}
+	}
+	w.warnings(v.name, output)
 }
 
 func (w *watcher) view(frame, state string) *stepView {

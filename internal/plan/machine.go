@@ -117,6 +117,8 @@ func (c *compiler) emit(t *tree, to string) string {
 	switch {
 	case t.isLeaf():
 		return c.emitNode(c.nodes[t.node], to)
+	case c.fusible(t):
+		return c.chain(c.leaves(t), to)
 	case !t.parallel:
 		return c.emitSeries(t.children, to)
 	}
@@ -137,14 +139,11 @@ func (c *compiler) emit(t *tree, to string) string {
 func (c *compiler) emitSeries(children []*tree, to string) string {
 	for i := len(children) - 1; i >= 0; {
 		from := i
-		for from >= 0 && c.chainable(children[from]) {
+		for from >= 0 && c.fusible(children[from]) {
 			from--
 		}
 		if i-from > 1 {
-			nodes := make([]node, 0, i-from)
-			for _, t := range children[from+1 : i+1] {
-				nodes = append(nodes, c.nodes[t.node])
-			}
+			nodes := c.leaves(children[from+1 : i+1]...)
 			to, i = c.part(to, func(to string) string { return c.chain(nodes, to) }), from
 			continue
 		}

@@ -107,16 +107,45 @@ func (c *compiler) sparkNode(n node, sc scope, made []string) object {
 	return object{{"name", n.name}, {"dataset", job}}
 }
 
-// chainable tells whether a part of a series may share a session with its neighbours: it is
-// one node, and nothing about it asks for a state of its own.
-func (c *compiler) chainable(t *tree) bool {
-	if !t.isLeaf() || !c.onSpark() {
+// fusible tells whether a part of the graph may be done in one session: nothing about its
+// nodes asks for a state of their own. Branches are done one after the other: on one machine
+// they would share the same cores, and a session costs more than a step. A cluster that
+// works at several steps at once gains by parting them.
+func (c *compiler) fusible(t *tree) bool {
+	if !c.onSpark() {
 		return false
 	}
-	n := c.nodes[t.node]
+	if t.isLeaf() {
+		return c.chainable(c.nodes[t.node])
+	}
+	if t.parallel && c.t.Engine == "emr" && (c.t.Cluster.Steps == nil || c.t.Cluster.Steps.Concurrency != 1) {
+		return false
+	}
+	for _, child := range t.children {
+		if !c.fusible(child) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *compiler) chainable(n node) bool {
 	s := n.step
 	return c.isSparkWork(n) && (n.load || s.Spark == nil && !twoStates(s)) && s.Each == nil && s.Retry == nil && s.Timeout == nil && s.Wait == nil && s.Pool.Value == "" &&
 		(n.load || s.Extract == nil || s.Extract.OnEmpty != "skip") && len(c.conditions(n)) == 0 && !c.guarded
+}
+
+// leaves are the nodes of parts of the graph in an order in which they can be done.
+func (c *compiler) leaves(trees ...*tree) []node {
+	var out []node
+	for _, t := range trees {
+		if t.isLeaf() {
+			out = append(out, c.nodes[t.node])
+		} else {
+			out = append(out, c.leaves(t.children...)...)
+		}
+	}
+	return out
 }
 
 // chain writes one state for the work of several nodes in one session.

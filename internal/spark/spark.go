@@ -57,13 +57,19 @@ type Task struct{ Config }
 var _ flow.Task = Task{}
 
 // Find finds an attempt that was begun though nobody noted its token.
-func (t Task) Find(_ context.Context, r flow.Request, _ time.Time) (flow.Token, bool, error) {
+func (t Task) Find(_ context.Context, r flow.Request) (flow.Token, bool, error) {
 	p := process{t.folder(r)}
 	return flow.Token(r.Key), p.has("began"), nil
 }
 
 // folder is the attempt's.
 func (t Task) folder(r flow.Request) string { return t.at(flow.Token(r.Key)) }
+
+// Submitted is what the history says of an attempt that was begun.
+func (t Task) Submitted(token flow.Token) json.RawMessage {
+	pid, _ := process{t.at(token)}.pid() //nolint:errcheck // 0 says that it is gone
+	return json.RawMessage(`{"pid":` + strconv.Itoa(pid) + `}`)
+}
 
 // at is the folder of an attempt's key, in characters that no part of Spark misreads.
 func (t Task) at(token flow.Token) string {
