@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -191,4 +192,27 @@ func (rd *Reader) readFile(ctx context.Context, src *Source, f File, p flow.Prog
 	}
 	stats.Read, stats.Written, stats.Rejected = before.Read+mine.Read, before.Written+mine.Written, before.Rejected+mine.Rejected
 	return true
+}
+
+// Used are the columns that the step reads, with their types: what is typed and checked.
+func (rd *Reader) Used(src *Source) flow.Schema {
+	if src.Use == nil || src.Kind != "csv" {
+		return src.Schema
+	}
+	var use flow.Schema
+	for _, c := range src.Schema {
+		if slices.ContainsFunc(src.Use, func(n string) bool { return strings.EqualFold(n, c.Name) }) || strings.EqualFold(c.Name, rd.Extract.Cursor) {
+			use = append(use, c)
+		}
+	}
+	return use
+}
+
+// PlacesOf are, for each of some columns of the schema, its place in a record of the file.
+func PlacesOf(src *Source, f File, use flow.Schema) []int {
+	places := make([]int, len(use))
+	for i, c := range use {
+		places[i] = f.Places[format.Index(src.Schema, c.Name)]
+	}
+	return places
 }

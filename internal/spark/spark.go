@@ -3,8 +3,8 @@
 // ours that the embedded PySpark runner does (package sparkjob).
 //
 // Each attempt has a folder: the job, its settings, the driver's log, who it is and how it
-// ended. The files of an extract are found, decided and, where only the Go reader judges
-// them right, read here, before Spark begins.
+// ended. The files of an extract are found, decided and, but for Parquet, read here before
+// Spark begins.
 package spark
 
 import (
@@ -194,14 +194,17 @@ logger.window.level = error
 // ours are the settings of the runner's sessions.
 func (t Task) ours() map[string]string {
 	c := sparkjob.Defaults()
-	n := t.Threads
-	if n == 0 {
-		n = runtime.NumCPU()
-	}
-	c["spark.sql.shuffle.partitions"] = strconv.Itoa(max(4, 2*n))
+	c["spark.sql.shuffle.partitions"] = strconv.Itoa(max(4, 2*t.threads()))
 	// The raw file system writes no checksum files beside a dataset's.
 	c["spark.hadoop.fs.file.impl"] = "org.apache.hadoop.fs.RawLocalFileSystem"
 	return c
+}
+
+func (t Task) threads() int {
+	if t.Threads > 0 {
+		return t.Threads
+	}
+	return runtime.NumCPU()
 }
 
 // script is the submit of a user's script.
