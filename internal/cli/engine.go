@@ -41,7 +41,7 @@ func (a *app) runner(ctx context.Context, j journal, run runner.Run, t *pipeline
 	scratch := filepath.Join(dir, "tmp")
 	a.sweep(scratch)
 	temp := filepath.Join(scratch, a.owner())
-	add(duckdb.Tasks(duckdb.TaskConfig{Lookup: l, Store: store, Session: session(t), Temp: temp}))
+	add(duckdb.Tasks(duckdb.TaskConfig{Lookup: l, Catalog: l.catalog, Store: store, Session: session(t), Temp: temp}))
 	a.learnSecrets(t)
 	add(move.Tasks(move.Config{Lookup: l, Store: store, Source: l.source, Sink: l.sink, Dir: a.project.Dir, Temp: temp, Resolve: a.resolve}))
 	sparkTask := a.sparkTask(l, spark.Config{Store: store, Dir: filepath.Join(dir, "spark")}, t)

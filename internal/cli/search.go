@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill/internal/connect/glue"
 	"github.com/tidemill/tidemill/internal/connect/opensearch"
 	"github.com/tidemill/tidemill/internal/connect/search"
 	"github.com/tidemill/tidemill/internal/flow"
@@ -73,6 +74,15 @@ func (l *lookup) openSink(ctx context.Context, name, kind string, settings flow.
 		return opensearch.New(s, cfg)
 	}
 	return nil, usage("connection %s: a %s is no search connection", name, kind)
+}
+
+// catalog is the Glue catalog of the target's AWS account.
+func (l *lookup) catalog(ctx context.Context) (flow.Catalog, error) {
+	cfg, err := l.aws(ctx, l.t.AWS.Value)
+	if err != nil {
+		return nil, err
+	}
+	return glue.New(cfg), nil
 }
 
 // closeSinks closes what sink opened.

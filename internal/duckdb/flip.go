@@ -33,6 +33,7 @@ type loadRecord struct {
 	Bytes   int64     `json:"bytes"`
 	Files   []string  `json:"files"`             // below the target
 	Pending []string  `json:"pending,omitempty"` // perhaps written, or about to be deleted
+	Stale   []string  `json:"stale,omitempty"`   // partitions that lost files, until the catalog knows
 	Done    bool      `json:"done"`
 }
 
@@ -155,6 +156,14 @@ func (l *loading) flip(ctx context.Context, st staged) (flow.LoadOutput, error) 
 		return flow.LoadOutput{}, err
 	}
 	defer lease.Release(context.WithoutCancel(ctx))
+	out, err := l.flipFiles(ctx, st, lease)
+	if err == nil {
+		err = l.register(ctx)
+	}
+	return out, err
+}
+
+func (l *loading) flipFiles(ctx context.Context, st staged, lease *dataset.Lease) (flow.LoadOutput, error) {
 	mine, ok, err := l.record(ctx)
 	if err != nil {
 		return flow.LoadOutput{}, err
@@ -196,7 +205,7 @@ func (l *loading) flipPrefix(ctx context.Context, st staged, mine loadRecord, le
 		return out, err
 	}
 	// From here on the new files are the load's; what is to go stays known until it is gone.
-	rec.Files, rec.Pending = fresh, old
+	rec.Files, rec.Pending, rec.Stale = fresh, old, union(mine.Stale, l.stale(old, fresh))
 	if err := l.putRecord(ctx, rec); err != nil {
 		return out, err
 	}
@@ -429,6 +438,7 @@ func (l *loading) flipRun(ctx context.Context, st staged, mine loadRecord, lease
 	if err != nil {
 		return out, err
 	}
+	rec.Stale = union(mine.Stale, l.stale(live, fresh))
 	// What crashed attempts left, and what was retired long enough ago.
 	if err := l.remove(ctx, union(gone, without(mine.Pending, live))); err != nil {
 		return out, err

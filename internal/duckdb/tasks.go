@@ -23,8 +23,9 @@ import (
 type TaskConfig struct {
 	Lookup  flow.Lookup
 	Store   dataset.Store
-	Session Config // memory, threads, zone; TempDir is set by the task
-	Temp    string // folder for staged files and spilling; empty: the system's
+	Session Config                                          // memory, threads, zone; TempDir is set by the task
+	Temp    string                                          // folder for staged files and spilling; empty: the system's
+	Catalog func(ctx context.Context) (flow.Catalog, error) // where loads with register are shown; nil: nowhere
 	// PartBytes is about how large a dataset's file grows before the next begins; 0: 256 MiB.
 	PartBytes int64
 }

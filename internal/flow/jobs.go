@@ -189,7 +189,8 @@ type LoadJob struct {
 	Format      string          `json:"format,omitempty"` // parquet (default), csv, ndjson
 	Phase       string          `json:"phase,omitempty"`  // all (default), stage, flip
 	Staged      json.RawMessage `json:"staged,omitempty"`
-	Args        json.RawMessage `json:"args,omitempty"` // a connector's further keys
+	Register    string          `json:"register,omitempty"` // DATABASE.TABLE of the target's catalog
+	Args        json.RawMessage `json:"args,omitempty"`     // a connector's further keys
 }
 
 // SparkJob is one spark-submit: a user's script, or work of our own done in one session.

@@ -91,4 +91,3 @@ func (c *compiler) loading(n node, phase string) (string, object) {
 	}
 	return "load", c.loadJob(n, phase)
 }
-

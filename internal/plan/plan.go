@@ -129,9 +129,6 @@ func (c *compiler) refuseStep(s *pipeline.Step) {
 	}
 	if l := s.Load; l != nil {
 		c.refuseConnection(s.Key, pipeline.Str{Value: l.To.Raw, Pos: l.To.Pos})
-		if l.Register != nil {
-			c.fault(l.Pos, "", "step %q: register is not built yet", s.Key)
-		}
 		if from, ok := c.pl.TableStep(c.pl.LoadFrom(s)); ok && c.pl.Steps[c.pl.Nodes[from]].Value.Each != nil {
 			c.fault(l.Pos, "put a step between: sql: select * from "+from, "step %q loads a step that runs over each item", s.Key)
 		}

@@ -509,6 +509,9 @@ func (c *compiler) loadJob(n node, phase string) object {
 	o.putSome("layout", l.Layout)
 	o.putSome("partition_by", toAny(l.PartitionBy.Values()))
 	o.putSome("format", l.Format)
+	if l.Register != nil {
+		o.put("register", l.Register.Glue.Value)
+	}
 	o.putSome("phase", phase)
 	return o
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,4 +110,60 @@ func freePair() (int, error) {
 		}
 	}
 	return 0, errors.New("no two free ports")
+}
+
+// Moto starts moto's server of AWS's APIs and returns its URL.
+func Moto(ctx context.Context, cache string) (url string, stop func(), err error) {
+	dir, err := Dir(cache, "moto-5.2.5")
+	if err != nil {
+		return "", nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	addr := l.Addr().(*net.TCPAddr)
+	if err := l.Close(); err != nil {
+		return "", nil, err
+	}
+	return Serve(ctx, fmt.Sprintf("http://127.0.0.1:%d", addr.Port), exec.CommandContext(ctx, filepath.Join(dir, "bin", "moto_server"), "-H", "127.0.0.1", "-p", strconv.Itoa(addr.Port))) //nolint:gosec // a test's own server
+}
+
+// Serve starts a server and waits until something answers at its URL.
+func Serve(ctx context.Context, url string, cmd *exec.Cmd) (string, func(), error) {
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		return "", nil, err
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() //nolint:errcheck // it is killed at the end
+	}()
+	stop := func() {
+		_ = cmd.Process.Kill() //nolint:errcheck // it may have ended
+		<-ended
+	}
+	timer := time.NewTimer(startTime)
+	defer timer.Stop()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return "", nil, err
+		}
+		if resp, err := http.DefaultClient.Do(r); err == nil {
+			return url, stop, resp.Body.Close()
+		}
+		select {
+		case <-tick.C:
+		case <-ended:
+			return "", nil, fmt.Errorf("%s ended before it was ready: %s", cmd.Path, said.String())
+		case <-timer.C:
+			stop()
+			return "", nil, fmt.Errorf("%s is not ready after %s", cmd.Path, startTime)
+		}
+	}
 }
