@@ -73,14 +73,11 @@ type placing struct {
 }
 
 func (x *placing) fault(err error) error {
-	if err == nil {
-		return nil
+	var missing *types.EntityNotFoundException
+	if errors.As(err, &missing) {
+		return &flow.Error{Op: "register " + x.t.Name, Kind: flow.NotFound, Err: errors.New(missing.ErrorMessage()), Hint: "Create the database " + x.database + " in Glue, or correct register."}
 	}
-	err = awsauth.Fault("register "+x.t.Name, "Glue", err)
-	if flow.KindOf(err) == flow.NotFound && flow.HintOf(err) == "" {
-		err = &flow.Error{Kind: flow.NotFound, Err: err, Hint: "Create the database " + x.database + " in Glue, or correct register."}
-	}
-	return err
+	return awsauth.Fault("register "+x.t.Name, "Glue", err)
 }
 
 // hive is a column in Hive's words, which are Spark's but for one.
