@@ -25,9 +25,9 @@ test: ## all tests that need nothing but Go and a C compiler
 race: ## the same under the race detector
 	$(TEST) -race -short ./...
 
-test-real: ## tests against real parts: the AWS CLI, boto3, Spark, Airflow; parts are cached outside the clone
-	scripts/parts aws spark airflow
-	$(TEST) -tags $(TAGS),real -run Real -count=1 -timeout 30m ./internal/awslocal
+test-real: ## tests against real parts: AWS CLI, boto3, Airflow, Spark, search nodes, moto, …; parts are cached outside the clone
+	scripts/parts aws spark airflow moto opensearch elasticsearch
+	$(TEST) -tags $(TAGS),real -p 1 -run Real -count=1 -timeout 40m $(addprefix ./,$(sort $(dir $(shell grep -rl '^//go:build real' internal cmd))))
 
 conformance: ## play the recorded judges of CASES
 	CASES=$(abspath $(CASES)) $(TEST) -tags $(TAGS),conformance -run 'TestConformance|TestSparkSQL' -count=1 -v ./internal/jsonata ./internal/duckdb ./internal/machine | grep -vE '^(=== |--- PASS|PASS$$)'; exit $${PIPESTATUS[0]}
