@@ -8,7 +8,7 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidemill
 export TIDEMILL_CACHE := $(CACHE)
 LINT  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
 
-.PHONY: help build demo check test race test-real conformance bench soak fmt generate lint clean
+.PHONY: help build demo demo-360 check test race test-real conformance bench soak fmt generate lint clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,9 @@ build: ## build bin/tidemill
 
 demo: build ## run three days of real orders and show the result
 	@scripts/demo
+
+demo-360: build ## run three days of Order 360 with every system on this machine
+	@scripts/demo-360
 
 test: ## all tests that need nothing but Go and a C compiler
 	$(TEST) ./...

@@ -234,6 +234,9 @@ func (t *translator) lateralView(from string, v *lateralView, sc *scope) string 
 	g := *sc
 	g.grouped = false
 	gen := t.generator(v.gen, &g, v.outer)
+	if gen.unknown {
+		gen.cols = unknownCols(v.columns)
+	}
 	if len(v.columns) > 0 && len(v.columns) != len(gen.cols) {
 		t.bad(v.Pos, "LATERAL VIEW", "%s makes %d columns, %d are named", v.gen.name, len(gen.cols), len(v.columns))
 	}
@@ -268,6 +271,9 @@ func (t *translator) tableFunction(r *functionRel, left *scope) (string, []bindi
 		sc = left
 	}
 	gen := t.generator(r.call, sc, false)
+	if gen.unknown {
+		gen.cols = unknownCols(r.alias.columns)
+	}
 	text := "(" + gen.sql + ")"
 	if gen.outer {
 		one := duckName(t.alias("one"))

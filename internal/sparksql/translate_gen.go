@@ -11,6 +11,8 @@ type generated struct {
 	sql   string
 	cols  []resultCol
 	outer bool
+	// unknown: the argument's type is not known, and so neither are the columns.
+	unknown bool
 }
 
 var generators = wordSet("explode explode_outer posexplode posexplode_outer inline inline_outer stack json_tuple")
@@ -40,6 +42,9 @@ func (t *translator) selectGenerators(s *selectBody, from string, sc *scope) (*s
 		if it.alias != nil {
 			names = []name{*it.alias}
 		}
+		if gen.unknown {
+			gen.cols = unknownCols(names)
+		}
 		if len(names) > 0 && len(names) != len(gen.cols) {
 			t.bad(c.Pos, c.name, "%s makes %d columns, %d are named", c.name, len(gen.cols), len(names))
 		}
@@ -56,6 +61,18 @@ func (t *translator) selectGenerators(s *selectBody, from string, sc *scope) (*s
 	return &out, from
 }
 
+// unknownCols are a generator's columns whose types are not known: as many as are named.
+func unknownCols(names []name) []resultCol {
+	if len(names) == 0 {
+		return []resultCol{{name: "col", sql: "col"}}
+	}
+	cols := make([]resultCol, len(names))
+	for i, n := range names {
+		cols[i] = resultCol{name: n.text, sql: n.text}
+	}
+	return cols
+}
+
 // generator translates a call that makes rows.
 func (t *translator) generator(c *call, sc *scope, outer bool) generated {
 	kind, isOuter := strings.CutSuffix(c.name, "_outer")
@@ -69,7 +86,8 @@ func (t *translator) generator(c *call, sc *scope, outer bool) generated {
 		args = append(args, t.expr(a.x, sc))
 	}
 	for _, a := range args {
-		if !a.typ.known() {
+		if !a.typ.known() { // a fault says why, or a type is not known before the run
+			g.unknown = true
 			return g
 		}
 	}

@@ -210,3 +210,29 @@ func TestNativesNeverPanic(t *testing.T) {
 		}
 	}
 }
+
+// TestGeneratorsOfUnknownTypes: before the columns of a table are known, a generator over
+// one is no fault of its own.
+func TestGeneratorsOfUnknownTypes(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"select p.id, v.sku from source p lateral view explode(p.variants) t as v",
+		"select p.id, k, v from source p lateral view outer explode(p.tags) t as k, v",
+		"select id, explode(variants) as v from source", "select id, posexplode(variants) as (i, v) from source", "select inline(variants) from source",
+		"select v.x from source s, lateral explode(s.variants) as t(v)",
+	} {
+		q, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, faults := DuckDB(q, Options{})
+		for _, f := range faults {
+			if !f.NeedsTypes {
+				t.Errorf("%s: %s", text, f.Message)
+			}
+		}
+		if len(faults) == 0 {
+			t.Errorf("%s: the types are not known and nothing says so", text)
+		}
+	}
+}

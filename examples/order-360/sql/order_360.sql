@@ -1,0 +1,27 @@
+-- One row an order line. The rules: a customer's tier follows from what was ordered before the day; the discount is
+-- what the catalog's price says beyond what was paid; lines of 500 and more, and those of gold customers, have priority.
+select
+  o.order_line_id,
+  o.order_id,
+  o.order_date,
+  o.customer_id,
+  c.name                                                  as customer,
+  c.segment,
+  c.region,
+  coalesce(c.orders, 0)                                   as earlier_orders,
+  coalesce(c.lifetime_amount, cast(0 as decimal(12,2)))   as lifetime_amount,
+  case when c.lifetime_amount >= 1000 then 'gold'
+       when c.lifetime_amount > 0 then 'silver'
+       else 'new' end                                     as tier,
+  o.sku,
+  p.title                                                 as product,
+  p.category,
+  o.quantity,
+  o.amount,
+  cast(p.price * o.quantity as decimal(12,2))             as list_amount,
+  cast(p.price * o.quantity - o.amount as decimal(12,2))  as discount,
+  o.amount >= 500 or coalesce(c.lifetime_amount, 0) >= 1000 as priority,
+  p.sku is not null                                       as in_catalog
+from orders o
+left join customers c on c.customer_id = o.customer_id
+left join products p on p.sku = o.sku
