@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -133,6 +134,9 @@ func (a *app) localCommand() *cobra.Command {
 			var err error
 			if cfg.Clock, err = clockAhead(clock, a.now()); err != nil {
 				return err
+			}
+			if !slices.Contains(emr.Paces, cfg.Pace) {
+				return &usageError{fmt.Errorf("--emr-pace %s: there are %s", cfg.Pace, strings.Join(emr.Paces, ", "))}
 			}
 			if faults != "" {
 				if cfg.Faults, err = emr.ReadFaults(faults); err != nil {

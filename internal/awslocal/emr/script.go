@@ -176,7 +176,7 @@ func (r *scriptReader) whole(n ast.Node, f *Fault) {
 			f.State = types.ClusterStateBootstrapping
 		}
 	case "slow", "latency":
-		if f.By == 0 {
+		if !slices.ContainsFunc(pairs(n), func(p *ast.MappingValueNode) bool { return p.Key.String() == "by" }) {
 			r.fault(n, "a fault %s says by how much: by: 30s", f.Kind)
 		}
 	case "bootstrap":
@@ -188,8 +188,6 @@ func (r *scriptReader) whole(n ast.Node, f *Fault) {
 		if f.Exit == 0 {
 			f.Exit = 1
 		}
-	case "step_lost":
-		orElse("")
 	case "error":
 		orElse("An internal error occurred.")
 	}
