@@ -23,7 +23,7 @@ func TestRealAirflow(t *testing.T) {
 		t.Fatalf("no Airflow in TIDEMILL_CACHE=%q: run scripts/parts airflow", os.Getenv("TIDEMILL_CACHE"))
 	}
 	bin := filepath.Join(filepath.Dir(found[0]), "bin")
-	c, s3, at := emrClient(t, Config{Pace: "seconds", Spark: realSpark(t)})
+	c, s3, at := emrClient(t, Config{Pace: "seconds", Spark: findSpark})
 	makeBucket(t, s3, "shop-orders")
 	dags, err := filepath.Abs("testdata/airflow")
 	if err != nil {

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 		os.Exit(code)
 	}
 	if len(os.Args) == 3 && os.Args[1] == serveArg {
-		err := Serve(context.Background(), Config{Addr: "127.0.0.1:0", Dir: os.Args[2], Path: "/usr/bin:/bin", Pace: "instant", Ready: func(url string) { fmt.Println(url) }}) //nolint:forbidigo // the root of a process
+		err := Serve(context.Background(), Config{Addr: "127.0.0.1:0", Dir: os.Args[2], Path: "/usr/bin:/bin", Pace: "instant", Spark: findSpark, Ready: func(url string) { fmt.Println(url) }}) //nolint:forbidigo // the root of a process
 		fmt.Println(err)
 		os.Exit(1)
 	}

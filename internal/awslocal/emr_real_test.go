@@ -41,7 +41,7 @@ func TestRealEMRBoto3(t *testing.T) {
 func TestRealEMRCLI(t *testing.T) {
 	t.Parallel()
 	bin := parts(t)
-	_, s3, url := emrClient(t, Config{Spark: realSpark(t)})
+	_, s3, url := emrClient(t, Config{Spark: findSpark})
 	makeBucket(t, s3, "shop")
 	put(t, s3, "shop", "code/job.py", "from pyspark.sql import SparkSession\ns = SparkSession.builder.getOrCreate()\ns.range(3).write.parquet('s3://shop/out')\nprint('rows', s.read.parquet('s3://shop/out').count())\n")
 	cmd := exec.Command("/bin/bash", "-euxo", "pipefail", "-c", `

@@ -3,9 +3,11 @@
 package awslocal
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,24 +18,18 @@ import (
 	emrtypes "github.com/aws/aws-sdk-go-v2/service/emr/types"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/tidemill/tidemill/internal/awsauth"
 	"github.com/tidemill/tidemill/internal/awslocal/emr"
 )
 
-// realSpark is the Spark that scripts/parts installs.
-func realSpark(t *testing.T) func(context.Context, string) (*emr.Spark, error) {
-	t.Helper()
-	found, err := filepath.Glob(filepath.Join(os.Getenv("TIDEMILL_CACHE"), "spark-3*", "bin", "spark-submit"))
-	if err != nil || len(found) == 0 {
-		t.Fatalf("no Spark in TIDEMILL_CACHE=%q: run scripts/parts spark", os.Getenv("TIDEMILL_CACHE"))
+// findSpark finds the Spark that scripts/parts installs.
+func findSpark(context.Context, string) (*emr.Spark, error) {
+	home, err := filepath.Glob(filepath.Join(os.Getenv("TIDEMILL_CACHE"), "spark-3*", "lib", "python3*", "site-packages", "pyspark"))
+	if err != nil || len(home) == 0 {
+		return nil, fmt.Errorf("no Spark in TIDEMILL_CACHE=%q: run scripts/parts spark", os.Getenv("TIDEMILL_CACHE"))
 	}
-	dir := filepath.Dir(filepath.Dir(found[len(found)-1]))
-	return func(context.Context, string) (*emr.Spark, error) {
-		home, err := filepath.Glob(filepath.Join(dir, "lib", "python3*", "site-packages", "pyspark"))
-		if err != nil || len(home) != 1 {
-			return nil, fmt.Errorf("no pyspark in %s", dir)
-		}
-		return &emr.Spark{Submit: filepath.Join(home[0], "bin", "spark-submit"), Env: []string{"SPARK_HOME=" + home[0], "PYSPARK_PYTHON=" + filepath.Join(dir, "bin", "python")}}, nil
-	}
+	python := filepath.Join(home[0], "..", "..", "..", "..", "bin", "python")
+	return &emr.Spark{Submit: filepath.Join(home[0], "bin", "spark-submit"), Env: []string{"SPARK_HOME=" + home[0], "PYSPARK_PYTHON=" + python}}, nil
 }
 
 // byCategory is a script as a data engineer would write it for EMR.
@@ -70,7 +66,7 @@ func keysOf(t *testing.T, c *awss3.Client, bucket string) map[string]string {
 // from a script; what is written is seen by S3's clients, with ETags.
 func TestRealSparkSteps(t *testing.T) {
 	t.Parallel()
-	c, s3, _ := emrClient(t, Config{Spark: realSpark(t)})
+	c, s3, _ := emrClient(t, Config{Spark: findSpark})
 	makeBucket(t, s3, "shop")
 	put(t, s3, "shop", "code/orders.py", byCategory)
 	put(t, s3, "shop", "raw/orders_20171106.csv", "category,amount\na,1\nb,2\na,3\n")
@@ -124,4 +120,58 @@ func TestRealSparkSteps(t *testing.T) {
 			t.Errorf("%s has the ETag %s", k, etag)
 		}
 	}
+}
+
+// TestRealSparkKilled kills the server while Spark runs: no Java and no Python is left.
+func TestRealSparkKilled(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0], serveArg, dir) //nolint:gosec // ourselves
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	s3, cfg := client(t, strings.TrimSpace(line), awsauth.Settings{})
+	c := awsemr.NewFromConfig(cfg)
+	makeBucket(t, s3, "shop")
+	put(t, s3, "shop", "wait.py", "import time\nfrom pyspark.sql import SparkSession\ns = SparkSession.builder.getOrCreate()\ns.range(1).write.parquet('s3://shop/began')\ntime.sleep(600)\n")
+	run(t, c, ask(func(in *awsemr.RunJobFlowInput) {
+		in.Steps = []emrtypes.StepConfig{shell("bounded", "timeout 600 spark-submit s3://shop/wait.py")}
+	}))
+	began := func() bool {
+		_, err := os.Stat(filepath.Join(dir, "s3", "shop", "began", "_SUCCESS"))
+		return err == nil
+	}
+	await(t, 3*time.Minute, "Spark runs", began)
+	if n := len(of(t, dir)); n < 3 {
+		t.Fatalf("only %d processes know the folder", n)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() //nolint:errcheck // killed
+	await(t, 10*time.Second, "all of it is gone", func() bool { return len(of(t, dir)) == 0 })
+}
+
+// of are the processes whose environment names a folder.
+func of(t *testing.T, dir string) (pids []string) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err == nil && strings.Contains(string(text), dir) && lives(filepath.Base(filepath.Dir(f))) {
+			pids = append(pids, f)
+		}
+	}
+	return pids
 }

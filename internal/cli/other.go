@@ -130,7 +130,7 @@ func (a *app) localCommand() *cobra.Command {
 				}
 				cfg.Dir = filepath.Join(dir, ".tidemill", "local")
 			}
-			cfg.Now, cfg.Path = a.now, os.Getenv("PATH")
+			cfg.Now, cfg.Path, cfg.Spark = a.now, os.Getenv("PATH"), stepSpark
 			var err error
 			if cfg.Clock, err = clockAhead(clock, a.now()); err != nil {
 				return err

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	emrlocal "github.com/tidemill/tidemill/internal/awslocal/emr"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/pipeline"
 	"github.com/tidemill/tidemill/internal/spark"
@@ -61,6 +62,29 @@ func (a *app) sparkTask(l *lookup, c spark.Config, t *pipeline.Target) flow.Task
 	}
 	c.S3, c.Secret = l.sparkS3, l.secretField
 	return spark.Task{Config: c}
+}
+
+// stepSpark is the Spark that steps of local clusters run on: of their release's version if
+// there is one, else any.
+func stepSpark(_ context.Context, version string) (*emrlocal.Spark, error) {
+	w, err := sparkWhere(nil)
+	if err != nil {
+		return nil, err
+	}
+	w.Version = version
+	h, err := spark.Find(w)
+	if err != nil && version != "" {
+		w.Version = ""
+		h, err = spark.Find(w)
+	}
+	if err != nil {
+		return nil, err
+	}
+	env := []string{"SPARK_HOME=" + h.Dir, "PYSPARK_PYTHON=" + h.Python}
+	if h.JavaHome != "" {
+		env = append(env, "JAVA_HOME="+h.JavaHome)
+	}
+	return &emrlocal.Spark{Submit: h.Submit(), Env: env, Version: h.Version}, nil
 }
 
 // secretField gives the value of CONNECTION.FIELD.

@@ -163,8 +163,8 @@ func (f *Faults) call(now time.Time, operation string, clusters []string) (out c
 }
 
 // any tells whether a call is about a cluster that the fault is about.
-func (x *Fault) any(clusters []string) bool {
-	return x.Cluster == "" || slices.ContainsFunc(clusters, func(c string) bool { return matches(x.Cluster, c) })
+func (f *Fault) any(clusters []string) bool {
+	return f.Cluster == "" || slices.ContainsFunc(clusters, func(c string) bool { return matches(f.Cluster, c) })
 }
 
 func throttled() error { return awsjson.Errorf("ThrottlingException", "Rate exceeded") }

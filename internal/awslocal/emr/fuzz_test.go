@@ -91,4 +91,3 @@ func fresh(t *testing.T, dir string) *Service {
 	}
 	return s
 }
-

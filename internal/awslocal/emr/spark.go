@@ -12,13 +12,15 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/emr/types"
 
+	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/sparkjob"
 )
 
 // Spark is the Spark that steps run on.
 type Spark struct {
-	Submit string   // path of its spark-submit
-	Env    []string // what it needs in its environment
+	Submit  string   // path of its spark-submit
+	Env     []string // what it needs in its environment
+	Version string   // empty if not known
 }
 
 // defaultMemoryMB is the memory for drivers where the machine's is not known.
@@ -26,7 +28,7 @@ const defaultMemoryMB = 4096
 
 // provide makes the programs that a cluster has and this machine does not, in a folder that
 // comes first in a step's PATH, and returns what they need in the environment.
-func (w *worker) provide(ctx context.Context, dir string, st *Step) (bin string, env []string, err error) {
+func (w *worker) provide(ctx context.Context, l *logs, dir string, st *Step) (bin string, env []string, err error) {
 	bin = filepath.Join(dir, ".bin")
 	if err := os.MkdirAll(bin, 0o700); err != nil {
 		return "", nil, err
@@ -37,7 +39,10 @@ func (w *worker) provide(ctx context.Context, dir string, st *Step) (bin string,
 	}
 	spark, err := w.findSpark(ctx)
 	if err != nil {
-		return bin, nil, script(filepath.Join(bin, "spark-submit"), "cat >&2 <<'END'\nspark-submit: "+err.Error()+"\nEND\nexit 127\n")
+		return bin, nil, script(filepath.Join(bin, "spark-submit"), "cat >&2 <<'END'\nspark-submit: "+err.Error()+"\n"+flow.HintOf(err)+"\nEND\nexit 127\n")
+	}
+	if v := w.sparkVersion(); v != "" && spark.Version != "" && v != spark.Version {
+		l.say("WARN spark-submit is Spark %s, %s has %s", spark.Version, val(w.c.Request.ReleaseLabel), v)
 	}
 	program, err := os.Executable()
 	if err != nil {
@@ -83,8 +88,10 @@ func (w *worker) findSpark(ctx context.Context) (*Spark, error) {
 	if w.Service.c.Spark == nil {
 		return nil, fmt.Errorf("no Spark is on this machine")
 	}
-	return w.Service.c.Spark(ctx, version(val(w.c.Request.ReleaseLabel), "Spark"))
+	return w.Service.c.Spark(ctx, w.sparkVersion())
 }
+
+func (w *worker) sparkVersion() string { return version(val(w.c.Request.ReleaseLabel), "Spark") }
 
 // number is a number of the step's own, of which ids are made.
 func (w *worker) number(st *Step) int { return slices.Index(w.steps, st) + 1 }

@@ -170,7 +170,7 @@ func (w *worker) action(ctx context.Context, j *job, name string, a *types.Scrip
 		l.say("ERROR %v", err)
 		return -1, err
 	}
-	bin, env, err := w.provide(ctx, dir, nil)
+	bin, env, err := w.provide(ctx, l, dir, nil)
 	if err != nil {
 		return -1, err
 	}
@@ -230,7 +230,7 @@ func (w *worker) step(ctx context.Context, j *job, st *Step) Result {
 	jar := strings.Join(append([]string{"hadoop", "jar", *st.Config.HadoopJarStep.Jar}, st.Config.HadoopJarStep.Args...), " ")
 	l.say("INFO Ensure step %s jar file %s", st.ID, *st.Config.HadoopJarStep.Jar)
 	l.say("INFO startExec '%s'", jar)
-	bin, env, err := w.provide(ctx, dir, st)
+	bin, env, err := w.provide(ctx, l, dir, st)
 	if err != nil {
 		return Result{Message: err.Error()}
 	}
