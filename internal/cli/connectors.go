@@ -3,12 +3,17 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/tidemill/tidemill/internal/awsauth"
+	duckfile "github.com/tidemill/tidemill/internal/connect/duckdb"
 	"github.com/tidemill/tidemill/internal/connect/opensearch"
+	"github.com/tidemill/tidemill/internal/connect/postgres"
 	"github.com/tidemill/tidemill/internal/connect/rest"
 	"github.com/tidemill/tidemill/internal/connect/s3"
 	"github.com/tidemill/tidemill/internal/connect/search"
+	"github.com/tidemill/tidemill/internal/connect/snowflake"
 	"github.com/tidemill/tidemill/internal/flow"
 )
 
@@ -24,6 +29,9 @@ func built() []aboard {
 		{Connector: awsauth.Connector},
 		{Connector: s3.Connector},
 		{Connector: rest.Connector, source: openREST},
+		{Connector: snowflake.Connector, source: openSnowflake},
+		{Connector: postgres.Connector, source: openPostgres},
+		{Connector: duckfile.Connector, source: openDuckDB},
 		{Connector: opensearch.Connector},
 		{Connector: opensearch.Elasticsearch},
 		{Connector: search.Connector},
@@ -84,13 +92,45 @@ func openREST(_ context.Context, l *lookup, name string, s flow.Settings) (any, 
 	return api, nil
 }
 
+func openSnowflake(_ context.Context, l *lookup, _ string, s flow.Settings) (any, error) {
+	var settings snowflake.Settings
+	if err := s.Into(&settings); err != nil {
+		return nil, err
+	}
+	dir, err := l.a.stateDir()
+	if err != nil {
+		return nil, err
+	}
+	temp := filepath.Join(dir, "tmp", l.a.owner())
+	if err := os.MkdirAll(temp, 0o700); err != nil {
+		return nil, err
+	}
+	return snowflake.New(settings, snowflake.Options{Temp: temp})
+}
+
+func openPostgres(_ context.Context, _ *lookup, _ string, s flow.Settings) (any, error) {
+	var settings postgres.Settings
+	if err := s.Into(&settings); err != nil {
+		return nil, err
+	}
+	return postgres.New(settings)
+}
+
+func openDuckDB(_ context.Context, l *lookup, _ string, s flow.Settings) (any, error) {
+	var settings duckfile.Settings
+	if err := s.Into(&settings); err != nil {
+		return nil, err
+	}
+	if !filepath.IsAbs(settings.Path) {
+		settings.Path = filepath.Join(l.a.project.Dir, settings.Path)
+	}
+	return duckfile.New(settings.Path), nil
+}
+
 // planned are the types of connection that the file format knows and this program does
 // not do yet.
 func planned() []flow.Connector {
 	list := []flow.Connector{
-		flow.Define[snowflakeKeys]("snowflake", "Snowflake.", flow.UseSource),
-		flow.Define[postgresKeys]("postgres", "PostgreSQL.", flow.UseSource),
-		flow.Define[duckdbKeys]("duckdb", "A DuckDB file.", flow.UseSource),
 		flow.Define[smtpKeys]("smtp", "Mail.", flow.UseNotify),
 		flow.Define[webhookKeys]("webhook", "A URL that is posted to.", flow.UseNotify),
 		flow.Define[snsKeys]("sns", "An SNS topic.", flow.UseNotify),
@@ -99,26 +139,6 @@ func planned() []flow.Connector {
 		list[i].Built = false
 	}
 	return list
-}
-
-type snowflakeKeys struct {
-	Account    string      `key:"account" req:"1" doc:"The account's identifier."`
-	User       string      `key:"user" doc:"The user."`
-	PrivateKey flow.Secret `key:"private_key" doc:"The key pair's private key."`
-	Password   flow.Secret `key:"password" doc:"The password."`
-	Token      flow.Secret `key:"token" doc:"An OAuth or programmatic access token."`
-	Role       string      `key:"role" doc:"The role."`
-	Warehouse  string      `key:"warehouse" doc:"The warehouse."`
-	Database   string      `key:"database" doc:"The database."`
-	Schema     string      `key:"schema" doc:"The schema."`
-}
-
-type postgresKeys struct {
-	URL flow.Secret `key:"url" req:"1" doc:"postgres://user:password@host/database."`
-}
-
-type duckdbKeys struct {
-	Path string `key:"path" req:"1" doc:"The file."`
 }
 
 type smtpKeys struct {

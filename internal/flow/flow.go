@@ -26,6 +26,11 @@ type Query struct {
 	Run    string          // the run's id, for the tags and comments that a system keeps of a query
 	Log    io.Writer       // the attempt's log: query ids, waits; may be nil
 
+	// A query may go on at its system when nobody waits for it. Begun, which may be nil, is told
+	// how it is found again; Token is what it was told in an earlier attempt of the same run.
+	Begun func(Token)
+	Token Token
+
 	Rows iter.Seq2[[]byte, error] // Pages: what the query is made for each of, JSON objects; nil for once
 	From json.RawMessage          // Pages: the Next of the last page that was kept; nil for the beginning
 }

@@ -2,10 +2,14 @@ package move
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"math"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -29,7 +33,7 @@ type fetching struct {
 	stats    format.Stats
 	rejects  format.RejectLog
 	failed   int64 // rows of for_each that failed and are borne
-	asked    int64 // rows of for_each
+	eachOf   int64 // rows of for_each
 	inputs   []flow.Input
 	warnings []string
 	high     *highest // of the cursor's column
@@ -75,7 +79,7 @@ func (f *fetching) do(ctx context.Context) (flow.Output, error) {
 		if q.Text, err = f.Lookup.Text(ctx, x.Query.Hash); err != nil {
 			return flow.Output{}, err
 		}
-		q.Values = x.Query.Values
+		q.Values = plainValues(x.Query.Values)
 	}
 	var parts []flow.File
 	var schema flow.Schema
@@ -84,6 +88,9 @@ func (f *fetching) do(ctx context.Context) (flow.Output, error) {
 		parts, schema, err = f.pages(ctx, s, q)
 		err = errors.Join(err, s.Close())
 	case flow.Source:
+		if err := f.remember(ctx, &q); err != nil {
+			return flow.Output{}, errors.Join(err, s.Close())
+		}
 		parts, schema, err = f.batches(ctx, s, q)
 		err = errors.Join(err, s.Close())
 	default:
@@ -99,6 +106,60 @@ func (f *fetching) do(ctx context.Context) (flow.Output, error) {
 		return flow.Output{}, err
 	}
 	return f.finish(ctx, parts, schema)
+}
+
+// remember gives the query what an earlier attempt of the run was told to find it again by,
+// and keeps what this one is told. It is beside the attempts, like kept pages.
+func (f *fetching) remember(ctx context.Context, q *flow.Query) error {
+	name := f.Store.Name(dataset.PagesDir(f.job.Slot, f.req.Run) + "/query.json")
+	type note struct {
+		Query string     `json:"query"`
+		Token flow.Token `json:"token"`
+	}
+	if r, err := f.Store.Bucket.Open(ctx, name, 0, -1); err == nil {
+		var n note
+		err := json.NewDecoder(io.LimitReader(r, 1<<20)).Decode(&n)
+		if err = errors.Join(err, r.Close()); err == nil && n.Query == f.asked() {
+			q.Token = n.Token
+		}
+	} else if flow.KindOf(err) != flow.NotFound {
+		return err
+	}
+	q.Begun = func(t flow.Token) {
+		text, err := json.Marshal(note{f.asked(), t})
+		if err != nil {
+			return
+		}
+		w, err := f.Store.Bucket.Create(context.WithoutCancel(ctx), name, flow.Condition{})
+		if err == nil {
+			_, err = w.Write(text)
+		}
+		if err == nil {
+			_, err = w.Commit()
+		}
+		if err != nil {
+			fmt.Fprintf(f.req.Log, "keep the query's id: %v\n", err) //nolint:errcheck // a later attempt asks anew
+		}
+	}
+	return nil
+}
+
+// asked is a hash of what is asked.
+func (f *fetching) asked() string {
+	sum := sha256.Sum256(f.req.Arguments)
+	return hex.EncodeToString(sum[:8])
+}
+
+// plainValues are values as drivers take them: whole numbers are whole.
+func plainValues(values []any) []any {
+	out := make([]any, len(values))
+	for i, v := range values {
+		out[i] = v
+		if f, ok := v.(float64); ok && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+			out[i] = int64(f)
+		}
+	}
+	return out
 }
 
 // batches reads a source that knows its columns.
@@ -222,7 +283,7 @@ func (f *fetching) progress(doing string) {
 func (f *fetching) weigh() error {
 	x := f.job.Extract
 	op := "read " + x.Connection
-	if t := f.job.Tolerate; f.failed > 0 && t.Mode == "max" && t.Percent > 0 && float64(f.failed)*100 > t.Percent*float64(f.asked) {
+	if t := f.job.Tolerate; f.failed > 0 && t.Mode == "max" && t.Percent > 0 && float64(f.failed)*100 > t.Percent*float64(f.eachOf) {
 		return f.tooManyFailed()
 	}
 	if f.stats.Read == 0 && f.failed == 0 {

@@ -504,6 +504,29 @@ func TestFetchCancelled(t *testing.T) {
 	}
 }
 
+// A query that was begun is found again by a later attempt of the run, unless it asks for
+// something else.
+func TestFetchFindsQueryAgain(t *testing.T) {
+	t.Parallel()
+	src := &table{schema: arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}}, nil), rows: []string{`[{"id":1}]`}, fail: &flow.Error{Kind: flow.Transient, Err: errors.New("planted")}, mem: memory.NewCheckedAllocator(memory.DefaultAllocator)}
+	d := newDesk(t, src)
+	x := flow.Extract{Query: &flow.SQLText{Hash: "h", Values: []any{7, 1.5, nil, true, "x"}}}
+	if _, err := d.fetch(x, nil); flow.KindOf(err) != flow.Transient || src.asked.Token != "" {
+		t.Fatalf("%v, token %q", err, src.asked.Token)
+	}
+	if diff := cmp.Diff([]any{int64(7), 1.5, nil, true, "x"}, src.asked.Values); diff != "" {
+		t.Error(diff)
+	}
+	src.fail = nil
+	if _, err := d.fetch(x, nil); err != nil || src.asked.Token != "query 1" {
+		t.Errorf("%v, token %q", err, src.asked.Token)
+	}
+	x.Query.Values[0] = 8
+	if _, err := d.fetch(x, nil); err != nil || src.asked.Token != "" {
+		t.Errorf("another query: %v, token %q", err, src.asked.Token)
+	}
+}
+
 // table is a source that gives what it is told.
 type table struct {
 	schema *arrow.Schema
@@ -515,6 +538,9 @@ type table struct {
 
 func (s *table) Read(_ context.Context, q flow.Query) (*arrow.Schema, iter.Seq2[flow.Batch, error], error) {
 	s.asked = q
+	if q.Begun != nil {
+		q.Begun("query 1")
+	}
 	return s.schema, func(yield func(flow.Batch, error) bool) {
 		for _, text := range s.rows {
 			b, _, err := array.RecordFromJSON(s.mem, s.schema, strings.NewReader(text))
@@ -579,7 +605,7 @@ func TestFetchTable(t *testing.T) {
 				if c.kind == flow.Rejected { // known only when all is written, to a folder without a manifest
 					return
 				}
-				left, err := filepath.Glob(filepath.Join(d.dir, "store/data/p/a/*/*/*"))
+				left, err := filepath.Glob(filepath.Join(d.dir, "store/data/p/a/*/r.1/*"))
 				if err != nil || len(left) > 0 {
 					t.Errorf("left behind: %v %v", left, err)
 				}

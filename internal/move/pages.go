@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -103,7 +101,7 @@ func (f *fetching) rowsOf(ctx context.Context, q *flow.Query) error {
 	if err != nil {
 		return err
 	}
-	f.inputs, f.asked = append(f.inputs, d.Input()), d.Rows
+	f.inputs, f.eachOf = append(f.inputs, d.Input()), d.Rows
 	q.Rows = func(yield func([]byte, error) bool) {
 		for _, file := range d.Files {
 			b, name, err := d.Place(ctx, f.Lookup, file)
@@ -368,7 +366,7 @@ func (f *fetching) bearFailed(p flow.Page, keep bool) error {
 }
 
 func (f *fetching) tooManyFailed() error {
-	return &flow.Error{Op: "read " + f.job.Extract.Connection, Kind: flow.Rejected, Err: fmt.Errorf("%d of %d rows failed, more than tolerate says%s", f.failed, f.asked, f.rejects.Some()),
+	return &flow.Error{Op: "read " + f.job.Extract.Connection, Kind: flow.Rejected, Err: fmt.Errorf("%d of %d rows failed, more than tolerate says%s", f.failed, f.eachOf, f.rejects.Some()),
 		Hint: "The attempt's log names them; raise tolerate if they may be missing."}
 }
 
@@ -399,8 +397,7 @@ type envelope struct {
 
 // keeper looks for the pages that an earlier attempt of this run kept.
 func (f *fetching) keeper(ctx context.Context) (*keeper, error) {
-	sum := sha256.Sum256(f.req.Arguments)
-	k := &keeper{store: f.Store, dir: dataset.PagesDir(f.job.Slot, f.req.Run), query: hex.EncodeToString(sum[:8])}
+	k := &keeper{store: f.Store, dir: dataset.PagesDir(f.job.Slot, f.req.Run), query: f.asked()}
 	var err error
 	if k.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1)); err != nil {
 		return nil, err
@@ -409,7 +406,9 @@ func (f *fetching) keeper(ctx context.Context) (*keeper, error) {
 		if err != nil {
 			return nil, err
 		}
-		k.names = append(k.names, o.Name)
+		if strings.HasSuffix(o.Name, ".json.zst") {
+			k.names = append(k.names, o.Name)
+		}
 	}
 	slices.Sort(k.names)
 	k.next = len(k.names) + 1
