@@ -341,7 +341,12 @@ func (d *decoding) csvBatches(ctx context.Context, p flow.Page, yield func(flow.
 		return yield(nil, format.DriftError(d.f.job.Slot.Pipeline, d.f.step, d.name(p), 1, err)) && false
 	}
 	rd := d.f.reading(d.schema)
-	rd.File = d.name(p)
+	var mine format.Stats
+	rd.File, rd.Stats = d.name(p), &mine
+	defer func() {
+		st := &d.f.stats
+		st.Read, st.Written, st.Rejected, st.Bytes = st.Read+mine.Read, st.Written+mine.Written, st.Rejected+mine.Rejected, st.Bytes+mine.Bytes
+	}()
 	for b, err := range format.ReadCSV(ctx, bytes.NewReader(p.Body), d.csvAs, len(header), places, rd) {
 		if !yield(b, err) || err != nil {
 			return false
