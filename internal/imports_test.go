@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"extract":       {"flow", "format"},
 	"move":          {"flow", "format", "dataset", "jsonata"},
 	"pipeline":      {"flow", "jsonata", "sparksql", "sched"},
-	"plan":          {"flow", "jsonata", "sparksql", "pipeline", "asl", "sched"},
+	"plan":          {"flow", "jsonata", "sparksql", "pipeline", "asl", "sched", "sparkjob"},
 	"machine":       {"asl", "jsonata"},
 	"runner":        {"flow", "asl", "machine", "jsonata"},
 	"aws":           {"flow", "jsonata", "awsauth"},
@@ -44,6 +44,7 @@ var mayImport = map[string][]string{
 	"conform/parts": {},
 	"awslocal":      {"flow", "asl", "machine", "runner", "sched", "jsonata", "awsauth", "awslocal/*"},
 	"awslocal/*":    {"flow", "awslocal/*", "sparkjob", "spark"},
+	"node":          {"flow", "jsonata", "move", "format", "dataset", "awsauth", "connect/*"},
 	"cli":           {"*"},
 }
 

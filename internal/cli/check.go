@@ -107,7 +107,7 @@ func (a *app) validate(names []string, target string) error {
 
 // options are those of a compilation.
 func (a *app) options(target string, vars map[string]any) plan.Options {
-	return plan.Options{Target: target, Vars: vars, Connectors: connectors(), Schema: a.schemaOf, File: a.fileHash}
+	return plan.Options{Target: target, Vars: vars, Connectors: connectors(), Schema: a.schemaOf, File: a.fileHash, Node: nodeHash}
 }
 
 // schemaOf reads the schema file of an extract. One that cannot be read is the run's to report.

@@ -31,6 +31,7 @@ type remote struct {
 	l      *lookup
 	target string
 	sdk    *aws.Services
+	fault  func(ctx context.Context, step string) error // what a step left about its failure; may be nil
 
 	mu  sync.Mutex
 	emr *emr.EMR
@@ -53,7 +54,7 @@ func (r *remote) cluster(ctx context.Context) (*emr.EMR, error) {
 	if r.emr != nil {
 		return r.emr, nil
 	}
-	e, err := emr.New(ctx, emr.Config{Load: r.load, Journal: r.l.journal, Target: r.target, Now: r.a.now, Bucket: r.l.Bucket})
+	e, err := emr.New(ctx, emr.Config{Load: r.load, Journal: r.l.journal, Target: r.target, Now: r.a.now, Bucket: r.l.Bucket, Fault: r.fault})
 	if err == nil {
 		r.emr = e
 	}
@@ -162,9 +163,41 @@ func (a *app) endLeftClusters(ctx context.Context, j journal) error {
 	return nil
 }
 
+// nodeFile finds the program of cluster nodes: beside this program, or in TIDEMILL_NODE.
+func nodeFile(name string) (string, error) {
+	dir := os.Getenv("TIDEMILL_NODE")
+	if dir == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return "", err
+		}
+		dir = filepath.Dir(self)
+	}
+	file, err := filepath.Abs(filepath.Join(dir, name))
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(file); err != nil {
+		return "", fmt.Errorf("it is not in %s", dir)
+	}
+	return file, nil
+}
+
+func nodeHash(name string) (string, error) {
+	file, err := nodeFile(name)
+	if err != nil {
+		return "", err
+	}
+	return hashOf(file)
+}
+
 // fileHash is the hash under which a file of the project is staged.
 func (a *app) fileHash(name string) (string, error) {
-	f, err := os.Open(filepath.Join(a.project.Dir, filepath.FromSlash(name)))
+	return hashOf(filepath.Join(a.project.Dir, filepath.FromSlash(name)))
+}
+
+func hashOf(file string) (string, error) {
+	f, err := os.Open(file)
 	if err != nil {
 		return "", errors.Unwrap(err)
 	}

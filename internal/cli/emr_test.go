@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awsemr "github.com/aws/aws-sdk-go-v2/service/emr"
 	"github.com/aws/aws-sdk-go-v2/service/emr/types"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -32,9 +33,14 @@ type cloud struct {
 // startCloud starts AWS on localhost with the buckets lake and logs.
 func startCloud(t *testing.T, pace, faults string) *cloud {
 	t.Helper()
+	return startCloudWith(t, pace, faults, nil)
+}
+
+func startCloudWith(t *testing.T, pace, faults string, spark func(context.Context, string) (*localemr.Spark, error)) *cloud {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ready, done := make(chan string, 1), make(chan error, 1)
-	config := awslocal.Config{Addr: "127.0.0.1:0", Memory: true, Pace: pace, Path: os.Getenv("PATH"), Ready: func(url string) { ready <- url }}
+	config := awslocal.Config{Addr: "127.0.0.1:0", Memory: true, Pace: pace, Spark: spark, Path: os.Getenv("PATH"), Ready: func(url string) { ready <- url }}
 	var err error
 	if config.Faults, err = localemr.ParseFaults("faults.yaml", []byte(faults)); err != nil {
 		t.Fatal(err)
@@ -53,7 +59,8 @@ func startCloud(t *testing.T, pace, faults string) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.emr = awsemr.NewFromConfig(cfg)
+	// A fault script throttles the test too.
+	c.emr = awsemr.NewFromConfig(cfg, func(o *awsemr.Options) { o.Retryer = retry.AddWithMaxAttempts(retry.NewStandard(), 20) })
 	c.s3 = awss3.NewFromConfig(cfg, func(o *awss3.Options) { o.UsePathStyle = true })
 	for _, b := range []string{"lake", "logs"} {
 		if _, err := c.s3.CreateBucket(ctx, &awss3.CreateBucketInput{Bucket: &b}); err != nil {

@@ -43,9 +43,14 @@ func (a *app) runner(ctx context.Context, j journal, run runner.Run, t *pipeline
 	temp := filepath.Join(scratch, a.owner())
 	add(duckdb.Tasks(duckdb.TaskConfig{Lookup: l, Catalog: l.catalog, Store: store, Session: session(t), Temp: temp}))
 	a.learnSecrets(t)
-	add(move.Tasks(move.Config{Lookup: l, Store: store, Source: l.source, Sink: l.sink, Dir: a.project.Dir, Temp: temp, Resolve: a.resolve}))
+	add(move.Tasks(move.Config{Lookup: l, Store: store, Source: l.source, Sink: l.sink, Dir: a.project.Dir, Temp: temp, Resolve: a.resolve, Node: nodeFile}))
 	sparkTask := a.sparkTask(l, spark.Config{Store: store, Dir: filepath.Join(dir, "spark")}, t)
 	aws := a.remote(l, run.Key.Target)
+	if t.Engine == "emr" {
+		cluster := spark.Cluster{Task: a.sparkTask(l, spark.Config{Store: store, Dir: filepath.Join(temp, "prepare")}, t)}
+		add(cluster.Tasks())
+		aws.fault = cluster.Fault
+	}
 	concurrency := 0
 	if pl, ok := a.project.Pipeline(run.Key.Pipeline); ok {
 		concurrency = pl.Concurrency

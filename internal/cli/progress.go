@@ -77,7 +77,7 @@ func (w *watcher) Event(run string, e machine.Event) {
 		if e.Type == "TaskTimedOut" {
 			cause = "the attempt took longer than its timeout"
 		}
-		w.line("%s  %-24s FAILED after %s: %s\n          %s", e.At.Local().Format("15:04:05"), v.name, short(e.At.Sub(v.begun)), e.Details.Error, indent(cause))
+		w.line("%s  %-24s FAILED%s: %s\n          %s", e.At.Local().Format("15:04:05"), v.name, w.took(" after ", e.At, v), e.Details.Error, indent(cause))
 	case "PassStateExited":
 		if name, ok := strings.CutSuffix(e.Details.Name, ".skip"); ok {
 			w.line("%s  %-24s skipped", e.At.Local().Format("15:04:05"), name)
@@ -89,7 +89,7 @@ func (w *watcher) Event(run string, e machine.Event) {
 
 // done says what a step left; of several that were done in one Spark session, what each left.
 func (w *watcher) done(at time.Time, v *stepView, output string) {
-	w.line("%s  %-24s done%s in %s", at.Local().Format("15:04:05"), v.name, w.summary(output), short(at.Sub(v.begun)))
+	w.line("%s  %-24s done%s%s", at.Local().Format("15:04:05"), v.name, w.summary(output), w.took(" in ", at, v))
 	var works map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(output), &works); err == nil {
 		for _, name := range sortedKeys(works) {
@@ -100,6 +100,14 @@ func (w *watcher) done(at time.Time, v *stepView, output string) {
 		}
 	}
 	w.warnings(v.name, output)
+}
+
+// took is how long an attempt worked; of one that another process began nothing is said.
+func (w *watcher) took(word string, at time.Time, v *stepView) string {
+	if v.begun.IsZero() {
+		return ""
+	}
+	return word + short(at.Sub(v.begun))
 }
 
 func (w *watcher) view(frame, state string) *stepView {

@@ -48,7 +48,7 @@ func sparkWhere(t *pipeline.Target) (spark.Where, error) {
 }
 
 // sparkTask is the verb spark of one target.
-func (a *app) sparkTask(l *lookup, c spark.Config, t *pipeline.Target) flow.Task {
+func (a *app) sparkTask(l *lookup, c spark.Config, t *pipeline.Target) spark.Task {
 	c.Lookup, c.Project, c.Threads = l, a.project.Dir, t.Threads
 	if t.Memory != nil {
 		c.Memory = t.Memory.Bytes

@@ -73,6 +73,8 @@ type Config struct {
 	Now     func() time.Time
 	// Bucket opens the place of a log; nil: logs are not fetched.
 	Bucket func(ctx context.Context, uri string) (flow.Bucket, string, error)
+	// Fault is what a step that failed left about it under its name, if anything; nil: nothing is.
+	Fault func(ctx context.Context, step string) error
 }
 
 // EMR is one account and region.

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,10 +35,26 @@ func (t *stepTask) request(r flow.Request) (in stepArguments, own bool, err erro
 	if err := arguments(r, &in); err != nil {
 		return in, false, err
 	}
-	if strings.HasPrefix(aws.ToString(in.Step.Name), r.Run+"/") {
-		in.Step.Name, own = aws.String(r.Key), true
+	if name := aws.ToString(in.Step.Name); strings.HasPrefix(name, r.Run+"/") {
+		rename(&in.Step, name, r)
+		own = true
 	}
 	return in, own, nil
+}
+
+// rename gives a step the name of the attempt. The machine can only count the retries of one
+// visit of a state; where it wrote the name, or RUN.ATTEMPT, into the step's arguments, the
+// attempt's stands there too.
+func rename(s *types.StepConfig, name string, r flow.Request) {
+	s.Name = aws.String(r.Key)
+	if name == r.Key || s.HadoopJarStep == nil {
+		return
+	}
+	was := regexp.MustCompile(regexp.QuoteMeta(r.Run+"."+name[strings.LastIndexByte(name, '/')+1:]) + `\b`)
+	now := r.Run + "." + strconv.Itoa(r.Attempt)
+	for i, a := range s.HadoopJarStep.Args {
+		s.HadoopJarStep.Args[i] = was.ReplaceAllLiteralString(strings.ReplaceAll(a, name, r.Key), now)
+	}
 }
 
 func (in *stepArguments) token(step string) flow.Token {
@@ -162,6 +180,11 @@ func (t *stepTask) Wait(ctx context.Context, r flow.Request, token flow.Token) (
 		return nil, context.Cause(ctx)
 	}
 	if !done {
+		if f := t.e.c.Fault; f != nil {
+			if fault := f(ctx, aws.ToString(d.Step.Name)); fault != nil {
+				said.Traceback = fault.Error()
+			}
+		}
 		explain(d.Step.Status, said)
 	}
 	out, err := output(stepOutput{id, d.Step}, d.ResultMetadata)

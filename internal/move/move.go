@@ -25,8 +25,10 @@ type Config struct {
 	PartBytes int64
 	// Resolve puts the values of ${…} into the environment of a run; nil leaves them.
 	Resolve func(text string) (string, error)
-	Client  *http.Client  // for https:// sources; nil: one with sensible limits
-	Grace   time.Duration // between asking a program of run to end and killing it; 0: ten seconds
+	// Node finds the program of cluster nodes by its file's name; nil: there is none.
+	Node   func(name string) (string, error)
+	Client *http.Client  // for https:// sources; nil: one with sensible limits
+	Grace  time.Duration // between asking a program of run to end and killing it; 0: ten seconds
 }
 
 // grace is how long a program may take to end by itself.

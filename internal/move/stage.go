@@ -8,9 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/tidemill/tidemill/internal/flow"
 )
+
+// nodeProgram is how the files are named that are not the project's but come with tidemill.
+const nodeProgram = "tidemill-node-linux-"
 
 // stage lays files of the project where a cluster reads them, each under its content's
 // hash. What is there already is not written again.
@@ -43,7 +47,13 @@ func (m *mover) stageFile(ctx context.Context, f flow.StagedFile) (bool, error) 
 	} else if flow.KindOf(err) != flow.NotFound {
 		return false, err
 	}
-	from, name, err := m.Lookup.Bucket(ctx, f.File)
+	file := f.File
+	if m.Node != nil && strings.HasPrefix(file, nodeProgram) {
+		if file, err = m.Node(file); err != nil {
+			return false, err
+		}
+	}
+	from, name, err := m.Lookup.Bucket(ctx, file)
 	if err != nil {
 		return false, err
 	}

@@ -135,7 +135,7 @@ func (c *compiler) create(start string, parts []string, trees []*tree, after str
 		o.put("Catch", []any{object{{"ErrorEquals", []any{"States.ALL"}}, {"Assign", object{{"cluster_error", wrap("$states.errorOutput")}}}, {"Output", wrap("$states.input")}, {"Next", "cluster.missing"}}})
 	} else {
 		o.put("Catch", []any{object{{"ErrorEquals", []any{"States.ALL"}},
-			{"Assign", object{{"cluster_error", wrap("$states.errorOutput")}, {"cluster_made", wrap("$cluster_made + 1")}}}, {"Output", wrap("$states.input")}, {"Next", "cluster.seek"}}})
+			{"Assign", object{{"cluster_error", wrap("$states.errorOutput")}, {"cluster_made", wrap("$cluster_made + 1")}}}, {"Output", wrap("$states.input")}, {"Next", "cluster.unmade"}}})
 	}
 	o.put("Assign", object{{"cluster", wrap("$states.result.ClusterId")}, {"cluster_made", wrap("$cluster_made + 1")}})
 	o.put("Output", wrap("$states.input"))
@@ -241,6 +241,12 @@ func (c *compiler) failure() {
 	c.put("cluster.lost", object{{"Type", "Choice"}, {"Choices", []any{object{
 		{"Condition", wrap(fmt.Sprintf("$cluster_state in ['TERMINATING','TERMINATED','TERMINATED_WITH_ERRORS'] and $cluster_lost < %d", retry))},
 		{"Assign", object{{"cluster_lost", wrap("$cluster_lost + 1")}}}, {"Next", "cluster.create"}}}}, {"Default", "cluster.seek"}})
+	if !c.guarded {
+		// What a bootstrap action or the request itself breaks, it breaks again.
+		c.put("cluster.unmade", object{{"Type", "Choice"}, {"Choices", []any{object{
+			{"Condition", wrap(fmt.Sprintf("$cluster_error.Error='States.TaskFailed' and $not($contains($cluster_error.Cause,/BOOTSTRAP_FAILURE|VALIDATION_ERROR/)) and $cluster_lost < %d", retry))},
+			{"Assign", object{{"cluster_lost", wrap("$cluster_lost + 1")}}}, {"Next", "cluster.create"}}}}, {"Default", "cluster.seek"}})
+	}
 	c.put("cluster.ask", object{{"Type", "Task"}, {"Resource", sdkAPI + "emr:describeCluster"}, {"Arguments", object{{"ClusterId", wrap("$cluster")}}},
 		{"Retry", patiently()}, {"Catch", []any{object{{"ErrorEquals", []any{"States.ALL"}}, {"Output", wrap("$states.input")}, {"Next", "cluster.seek"}}}},
 		{"Assign", object{{"cluster_state", wrap("$states.result.Cluster.Status.State")}}}, {"Output", wrap("$states.input")}, {"Next", "cluster.lost"}})

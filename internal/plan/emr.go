@@ -3,11 +3,13 @@ package plan
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/pipeline"
+	"github.com/tidemill/tidemill/internal/sparkjob"
 )
 
 // What the machine says for the engine spark becomes what EMR is told. A task spark is
@@ -112,8 +114,14 @@ func stepName(state string) string {
 	return "$run.run_id & " + "'/" + state + item + "/' & $string($states.context.State.RetryCount + 1)"
 }
 
-// attemptName is RUN.ATTEMPT, as it stands in paths.
-const attemptName = "$run.run_id & '.' & $string($states.context.State.RetryCount + 1)"
+// attemptName is RUN.ATTEMPT, as it stands in paths; see dataset.AttemptDir.
+func attemptName(state string) string {
+	name := "$run.run_id & '.' & $string($states.context.State.RetryCount + 1)"
+	if strings.HasSuffix(state, ".item") {
+		name += " & ($i:=$string($states.context.Map.Item.Index);'.' & $i & '-' & $substring($hash($i,'SHA-256'),0,8))"
+	}
+	return name
+}
 
 // sparkStep is a task spark on a cluster.
 func (c *compiler) sparkStep(name string, o object) object {
@@ -122,7 +130,7 @@ func (c *compiler) sparkStep(name string, o object) object {
 	var argv []any
 	outputs, _ := job.get("outputs").(object)
 	if job.has("script") {
-		argv = c.submit(job, outputs)
+		argv = c.submit(name, job, outputs)
 	} else {
 		prepare := object{{"Type", "Task"}, {"Resource", resource("prepare")}, {"Arguments", append(slices.Clone(job), member{"state", name})}}
 		prepare.putSome("Retry", waits(o))
@@ -130,8 +138,12 @@ func (c *compiler) sparkStep(name string, o object) object {
 		prepare.put("Output", keep(name, "prepare"))
 		prepare.put("Next", name)
 		states = append(states, member{name + ".prepare", prepare})
-		argv = []any{"spark-submit", "--deploy-mode", "client", wrap("$states.input." + left(name, "prepare") + ".runner"),
-			"--job", wrap("$states.input." + left(name, "prepare") + ".job"), "--step", wrap(stepName(name))}
+		argv = []any{"spark-submit", "--deploy-mode", "client"}
+		for _, m := range c.sessionConf(job) {
+			argv = append(argv, "--conf", prefixed(m.key+"=", m.value))
+		}
+		argv = append(argv, wrap("$states.input."+left(name, "prepare")+".runner"),
+			"--job", wrap("$states.input."+left(name, "prepare")+".job"), "--step", wrap(stepName(name)))
 	}
 	step := c.addStep(name, o, argv)
 	if job.has("script") && len(outputs) == 0 {
@@ -141,7 +153,7 @@ func (c *compiler) sparkStep(name string, o object) object {
 	step.put("Output", keep(name, "step"))
 	step.put("Next", name+".result")
 	read := object{{"Type", "Task"}, {"Resource", sdkAPI + "s3:getObject"}, {"Arguments", c.object("'runs/' & $states.input." + left(name, "step") + ".Step.Name & '/output.json'")}}
-	parsed := "$parse($states.result.Body)"
+	parsed := "$parse($states.result.Body).outputs"
 	if len(outputs) > 0 {
 		read = object{{"Type", "Task"}, {"Resource", resource("written")}, {"Arguments", object{{"step", wrap("$states.input." + left(name, "step") + ".Step.Name")}, {"outputs", outputs}}}}
 		parsed = result
@@ -150,6 +162,20 @@ func (c *compiler) sparkStep(name string, o object) object {
 	copyCatch(&read, o)
 	read.put("Output", replaceResult(o, parsed))
 	return append(states, member{name, step}, member{name + ".result", ended(read, o)})
+}
+
+// sessionConf are the settings of the runner's session: ours, then the target's.
+func (c *compiler) sessionConf(job object) object {
+	conf := object{}
+	defaults := sparkjob.Defaults()
+	for _, k := range sortedNames(defaults) {
+		conf.set(k, defaults[k])
+	}
+	settings, _ := job.get("target_conf").(object)
+	for _, m := range settings {
+		conf.set(m.key, m.value)
+	}
+	return conf
 }
 
 // left is where a state beside a step left something in the input of the next.
@@ -233,7 +259,7 @@ func (c *compiler) addStep(name string, was object, argv []any) object {
 }
 
 // submit is the command line of a script.
-func (c *compiler) submit(job, outputs object) []any {
+func (c *compiler) submit(state string, job, outputs object) []any {
 	argv := []any{"spark-submit", "--deploy-mode", "client"}
 	conf := object{}
 	for _, key := range []string{"target_conf", "conf"} {
@@ -254,12 +280,74 @@ func (c *compiler) submit(job, outputs object) []any {
 			argv = append(argv, x.flag, joined(list))
 		}
 	}
+	if secrets, _ := job.get("secrets").(object); len(secrets) > 0 {
+		argv = append(c.withSecrets(secrets), argv...)
+	}
 	argv = append(argv, c.onStore([]any{job.get("script")})[0])
 	args, _ := job.get("args").([]any)
 	for _, a := range args {
-		argv = append(argv, c.outputURIs(a, outputs))
+		argv = append(argv, c.outputURIs(state, a, outputs))
 	}
 	return argv
+}
+
+// withSecrets starts a program by tidemill-node, which reads secrets with the role of the
+// node and hands them on in the environment.
+func (c *compiler) withSecrets(secrets object) []any {
+	argv := []any{"bash", "-c", `exec "$HOME/tidemill-node" "$@"`, "tidemill-node", "exec"}
+	for _, m := range secrets {
+		if r, ok := c.secretRef(fmt.Sprint(m.value)); ok {
+			argv = append(argv, "--secret", m.key+"="+r.Store+":"+r.Name)
+		}
+	}
+	return append(argv, "--")
+}
+
+// secretRef is what the field CONNECTION.FIELD refers to, if that is one secret that a node
+// can read.
+func (c *compiler) secretRef(name string) (pipeline.SecretRef, bool) {
+	connection, field, _ := strings.Cut(name, ".")
+	conn, ok := c.t.Connections.Get(connection)
+	if !ok {
+		conn, _ = c.project.Connections.Get(connection)
+	}
+	v, _ := conn.Keys.Get(field)
+	text, _ := v.Constant()
+	refs, _ := pipeline.SecretRefs(fmt.Sprint(text))
+	if len(refs) != 1 || refs[0].Store != "secretsmanager" && refs[0].Store != "ssm" || fmt.Sprint(text) != "${"+refs[0].Store+":"+refs[0].Name+"}" {
+		return pipeline.SecretRef{}, false
+	}
+	return refs[0], true
+}
+
+// needsNode tells whether the cluster is to have the program tidemill-node.
+func (c *compiler) needsNode() bool {
+	for _, e := range c.pl.Steps {
+		if s := e.Value; c.includes(s.Key) && s.Spark != nil && len(s.Spark.Secrets) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// arm tells whether instances of a type have AWS's own processors, as in m6g.
+var arm = regexp.MustCompile(`^[a-z]+\d+g`)
+
+// nodeProgram stages tidemill-node and returns where it lies.
+func (c *compiler) nodeProgram() string {
+	name := "tidemill-node-linux-amd64"
+	if p := c.t.Cluster.Primary; p != nil && arm.MatchString(p.Type) {
+		name = "tidemill-node-linux-arm64"
+	}
+	hash := "none"
+	if c.options.Node != nil {
+		var err error
+		if hash, err = c.options.Node(name); err != nil {
+			c.fault(c.t.Cluster.Pos, "make node builds it", "target %q: a step of %s needs the program %s on the cluster: %s", c.target, c.pl.Name.Value, name, err)
+		}
+	}
+	c.files[name] = hash
+	return c.storeURI() + "/files/" + hash + "/" + name
 }
 
 // prefixed puts a text before a value that may be an expression.
@@ -295,7 +383,7 @@ func joined(list []any) string {
 }
 
 // outputURIs puts the folders of a script's outputs into an argument.
-func (c *compiler) outputURIs(arg any, outputs object) any {
+func (c *compiler) outputURIs(state string, arg any, outputs object) any {
 	text := fmt.Sprint(arg)
 	for _, m := range outputs {
 		mark := flow.OutputURI(m.key)
@@ -303,7 +391,7 @@ func (c *compiler) outputURIs(arg any, outputs object) any {
 			continue
 		}
 		slot, _ := m.value.(object).get("slot").(object)
-		uri := quote(c.storeURI()+"/data/") + " & " + slotDir(slot) + " & '/' & " + attemptName + " & '/'"
+		uri := quote(c.storeURI()+"/data/") + " & " + slotDir(slot) + " & '/' & " + attemptName(state) + " & '/'"
 		if e, ok := expression(text); ok {
 			text = wrap("$replace(" + e + "," + quote(mark) + "," + uri + ")")
 		} else {
@@ -461,6 +549,9 @@ func (c *compiler) refuseOnCluster() {
 		if x := s.Extract; x != nil && !pipeline.IsConnection(x.From.Raw) && x.Dataset.Value == "" {
 			c.refusePath(s.Key, "reads", &x.From)
 		}
+		if x := s.Extract; x != nil && x.On == "cluster" || s.Load != nil && s.Load.On == "cluster" {
+			c.fault(s.Pos, "on: here works", "step %q: on: cluster is not built yet for connections", s.Key)
+		}
 		if l := s.Load; l != nil && !pipeline.IsConnection(l.To.Raw) {
 			c.refusePath(s.Key, "writes", &l.To)
 		}
@@ -496,19 +587,16 @@ func (c *compiler) refuseRaw(s *pipeline.Step) {
 
 // refuseSecret wants a secret that can be read on the cluster with the instance's role.
 func (c *compiler) refuseSecret(step string, name pipeline.Str) {
-	connection, field, _ := strings.Cut(name.Value, ".")
-	conn, ok := c.t.Connections.Get(connection)
+	connection, _, _ := strings.Cut(name.Value, ".")
+	_, ok := c.t.Connections.Get(connection)
 	if !ok {
-		conn, ok = c.project.Connections.Get(connection)
+		_, ok = c.project.Connections.Get(connection)
 	}
 	if !ok {
 		c.fault(name.Pos, pipeline.Nearest(connection, c.project.Connections.Keys()), "step %q: unknown connection %q", step, connection)
 		return
 	}
-	v, _ := conn.Keys.Get(field)
-	text, _ := v.Constant()
-	refs, _ := pipeline.SecretRefs(fmt.Sprint(text))
-	if len(refs) != 1 || refs[0].Store != "secretsmanager" && refs[0].Store != "ssm" {
+	if _, ok := c.secretRef(name.Value); !ok {
 		c.fault(name.Pos, "put it into Secrets Manager with `tidemill secrets push "+name.Value+"` and write ${secretsmanager:NAME}",
 			"step %q: %s is not to be had on a cluster: only ${secretsmanager:…} and ${ssm:…} are", step, name.Value)
 	}

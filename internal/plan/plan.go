@@ -29,6 +29,9 @@ type Options struct {
 	// File gives the hash of a file of the project that is to be staged: 32 characters of its
 	// SHA-256. Nil: no file can be staged.
 	File func(name string) (hash string, err error)
+	// Node gives the hash of the program tidemill-node by the name of its file,
+	// tidemill-node-linux-ARCH. Nil: there is none.
+	Node func(name string) (hash string, err error)
 }
 
 // Machine is a compiled pipeline.

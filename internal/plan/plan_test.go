@@ -182,7 +182,6 @@ func TestRefusals(t *testing.T) {
 		{`{ a: { spark: { script: x.py, output: rows }, checks: [ { not_null: x } ], each: [p, q] } }`, "far", "do not go together with each"},
 		{`{ a: { extract: { from: c, query: select 1 } } }`, "local", "connections of type later are not built yet"},
 		{`{ a: { extract: { dataset: p.q } } }`, "local", "another pipeline's dataset is not built yet"},
-		{`{ a: { sql: select 1 as x }, b: { load: { from: a, to: out/x, scope: all, register: { glue: d.t } } } }`, "local", "register is not built yet"},
 		{`{ a: { sql: select 1 as x }, b: { state: { Type: Choice } } }`, "local", `type "Choice" cannot stand in a graph`},
 		{`{ a: { sql: select 1 as x, each: [b] }, b: { extract: { from: api, for_each: a } } }`, "local", "step \"b\" asks for each row of a step that runs over each item"},
 		{`{ a: { sql: select 1 as x }, b: { each: [b], extract: { from: api, for_each: a } } }`, "local", "step \"b\" has each and for_each"},

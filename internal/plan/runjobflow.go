@@ -178,6 +178,9 @@ func fleet(role string, i *pipeline.Instances) object {
 // bootstrap are the cluster's bootstrap actions. A file of the project is staged.
 func (c *compiler) bootstrap() []any {
 	var out []any
+	if c.needsNode() {
+		out = append(out, object{{"Name", "tidemill-node"}, {"ScriptBootstrapAction", object{{"Path", c.nodeProgram()}, {"Args", []any{"install"}}}}})
+	}
 	for i, b := range c.t.Cluster.Bootstrap {
 		name, path, args := fmt.Sprintf("bootstrap %d", i+1), any(nil), []any(nil)
 		switch v := b.Value.(type) {

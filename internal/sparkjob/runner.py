@@ -1213,17 +1213,30 @@ def explain(e):
     return Fault(text, kind="invalid" if invalid else "unknown", hint=hint).json()
 
 
+def name_attempt(job, step):
+    """Makes a job that is prepared for any attempt that of a cluster's step, RUN/STATE[ITEM]/ATTEMPT."""
+    attempt = step.rsplit("/", 1)[1]
+    job["run"], job["attempt"] = step.split("/", 1)[0], int(attempt)
+    job["out"] = "%s/runs/%s/output.json" % (job["store"].rstrip("/"), step)
+    for work in job["work"]:
+        if work.get("dir"):
+            work["dir"] = work["dir"].replace("{attempt}", attempt)
+
+
 def main(argv):
     p = argparse.ArgumentParser()
     p.add_argument("--job", required=True)
     p.add_argument("--values", default="[]")
     p.add_argument("--land", default="")
+    p.add_argument("--step", default="")
     args = p.parse_args(argv)
     spark = SparkSession.builder.appName("tidemill").getOrCreate()
     files = Files(spark)
     job = fill(files.read_json(args.job), json.loads(args.values, parse_float=decimal.Decimal))
     if job.get("version") != VERSION:
         sys.exit("a job of version %s, this runner does %d" % (job.get("version"), VERSION))
+    if args.step:
+        name_attempt(job, args.step)
     session = Session(spark, job, args.land)
     files.conf.set("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
     outputs, status = {}, 0

@@ -17,10 +17,11 @@ import (
 // Runner is the PySpark program that does the work of Job: one file, for PySpark 3.5 and 4.0
 // and Python 3.9 or later. Its command line is
 //
-//	runner.py --job URI [--values JSON] [--land COMMAND]
+//	runner.py --job URI [--values JSON] [--land COMMAND] [--step RUN/STATE/ATTEMPT]
 //
 // The job is a Job as JSON at a URI that Hadoop can read. A place {"$": n} anywhere in it
-// stands for values[n]. COMMAND is run with the URI of a Landing where only the Go reader
+// stands for values[n]. With --step the run, the attempt and Out are those of a cluster's step, whose
+// output goes to runs/STEP/output.json of the store, and {attempt} in Dir stands for the attempt. COMMAND is run with the URI of a Landing where only the Go reader
 // judges a file right.
 //
 //go:embed runner.py

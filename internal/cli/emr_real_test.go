@@ -1,0 +1,93 @@
+//go:build real
+
+package cli
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
+
+	localemr "github.com/tidemill/tidemill/internal/awslocal/emr"
+)
+
+// sparkOf finds the Spark that scripts/parts installs.
+func sparkOf(t *testing.T) func(context.Context, string) (*localemr.Spark, error) {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(os.Getenv("TIDEMILL_CACHE"), "spark-3*", "lib", "python3*", "site-packages", "pyspark"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no Spark in TIDEMILL_CACHE=%q: run scripts/parts spark", os.Getenv("TIDEMILL_CACHE"))
+	}
+	home := found[len(found)-1]
+	python := filepath.Join(filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(home)))), "bin", "python")
+	return func(context.Context, string) (*localemr.Spark, error) {
+		return &localemr.Spark{Submit: filepath.Join(home, "bin", "spark-submit"), Env: []string{"SPARK_HOME=" + home, "PYSPARK_PYTHON=" + python}}, nil
+	}
+}
+
+// TestRealEMRSQL runs extract, SQL, checks, a script with an output and a load on a cluster,
+// and wants the datasets that DuckDB makes of the same files.
+func TestRealEMRSQL(t *testing.T) {
+	t.Parallel()
+	c := startCloudWith(t, "instant", "", sparkOf(t))
+	dir := t.TempDir()
+	csv := "id,region,amount\n1,north,10.25\n2,south,3.50\n3,north,1.00\nx,north,2.00\n"
+	script := "import sys\nfrom pyspark.sql import SparkSession\nspark = SparkSession.builder.getOrCreate()\nspark.sql(\"select 'north' as region, 2 as rank\").coalesce(1).write.parquet(sys.argv[1])\n"
+	steps := `schedule: { cron: "0 6 * * *", day: start }
+steps:
+  upload: { copy: { from: "data/x_{{ ds_nodash }}.csv", to: "s3://lake/raw/x_{{ ds_nodash }}.csv" } }
+  clean:
+    after: upload
+    extract: { from: "SOURCE", columns: { id: int, amount: "decimal(12,2)" }, rejects: keep }
+    sql: select id, region, amount from source where amount > 0.5 and {{ ds }} = '2017-11-06'
+    checks: [ { unique: id }, { rows: { min: 1 } } ]
+  totals: { sql: "select region, sum(amount) as amount, count(*) as n from clean group by region" }
+`
+	onCluster := strings.ReplaceAll(steps, "SOURCE", "s3://lake/raw/x_{{ ds_nodash }}.csv") + `  ranks:  { spark: { script: rank.py, output: rows, args: ["{{ output.rows }}"] } }
+  final:  { sql: "select t.region, t.amount, t.n, r.rank from totals t left join ranks r on r.region = t.region", load: { to: "s3://lake/out", scope: all } }
+`
+	write(t, dir, map[string]string{"tidemill.yaml": c.target(""), "pipelines/p.yaml": "target: emr\n" + onCluster, "pipelines/here.yaml": strings.ReplaceAll(steps, "SOURCE", "data/x_{{ ds_nodash }}.csv"), "data/x_20171106.csv": csv, "rank.py": script})
+	mustRun(t, dir, "run", "p", "--date", "2017-11-06")
+	if alive := c.alive(t); len(alive) > 0 {
+		t.Errorf("alive: %v", alive)
+	}
+	write(t, dir, map[string]string{"pipelines/here.yaml": strings.Replace(strings.ReplaceAll(steps, "SOURCE", "data/x_{{ ds_nodash }}.csv"), "  upload: { copy: { from: \"data/x_{{ ds_nodash }}.csv\", to: \"s3://lake/raw/x_{{ ds_nodash }}.csv\" } }\n", "", 1)})
+	write(t, dir, map[string]string{"pipelines/here.yaml": strings.Replace(read(t, dir, "pipelines/here.yaml"), "    after: upload\n", "", 1)})
+	mustRun(t, dir, "run", "here", "--date", "2017-11-06")
+	for table, sql := range map[string]string{"clean": "select * from clean order by id", "totals": "select * from totals order by region"} {
+		there := mustRun(t, dir, "query", "p", sql, "--target", "emr", "--date", "2017-11-06", "--format", "csv")
+		here := mustRun(t, dir, "query", "here", sql, "--date", "2017-11-06", "--format", "csv")
+		if d := cmp.Diff(here, there); d != "" {
+			t.Errorf("%s (-here +on the cluster):\n%s", table, d)
+		}
+	}
+	if got := mustRun(t, dir, "query", "p", "select * from final order by region", "--target", "emr", "--date", "2017-11-06", "--format", "csv"); got != "region,amount,n,rank\nnorth,11.25,2,2\nsouth,3.50,1,\n" {
+		t.Errorf("final: %q", got)
+	}
+	bucket, prefix := "lake", "out/"
+	out, err := c.s3.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, o := range out.Contents {
+		names = append(names, *o.Key)
+	}
+	if !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "out/part-") }) || !slices.Contains(names, "out/_SUCCESS") {
+		t.Errorf("loaded: %v", names)
+	}
+}
+
+func read(t *testing.T, dir, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
