@@ -278,6 +278,65 @@ func TestHostileJSON(t *testing.T) {
 	}
 }
 
+// A text in memory is decoded where it lies, to the same rows as one that is read.
+func TestJSONBytes(t *testing.T) {
+	t.Parallel()
+	schema := columns("a bigint", "m map<string,double>", "s struct<x:int,y:array<struct<z:string>>>")
+	for _, text := range []string{
+		`[]`, ``, ` [ {"a":1} , {"a":2} ] `, `{"a":1}`, "{\"a\":1}\n{\"a\":2}", `[{"a":1},7,"x",null,[1],{"a":2}]`, "[{\"a\":1},\n{\"a\":\"x\"},\n\n{\"a\":1.0}]",
+		`[{"s":{"y":[{"z":"1"},{"z":null},{},null]},"a":1},{"s":{"x":"bad","y":[{"z":"\u00e9\n\\\""}]}},{"s":null},{"m":{"k":1,"l":null}},{"m":[]}]`,
+		`[{"a":1}`, `[{"a":1}]]`, `[{"a" 1}]`, `[{"a":1},]`, `nonsense`, `[{"b":1}]`, `[{"s":{"y":[{"b":1}]}}]`, `[{"\u0061":5}]`,
+	} {
+		rows, rejects, st, err := readJSONText(t, text, false, schema, "")
+		var got []string
+		var mine Stats
+		var out bytes.Buffer
+		r, rerr := NewJSONReader(Reading{Schema: schema, Stats: &mine, Reject: func(r Reject) error { got = append(got, r.String()+" | "+r.Text); return nil }})
+		if rerr != nil {
+			t.Fatal(rerr)
+		}
+		var fault error
+		keep := func(b flow.Batch, err error) bool {
+			if fault = err; err != nil {
+				return false
+			}
+			defer b.Release()
+			fault = WriteNDJSON(&out, b)
+			return fault == nil
+		}
+		if r.ReadBytes(t.Context(), "f.json", []byte(text), false, keep) {
+			r.Flush(keep)
+		}
+		r.Release()
+		if (err == nil) != (fault == nil) || err != nil && fault.Error() != err.Error() {
+			t.Errorf("%s: %v, want %v", text, fault, err)
+		}
+		if err != nil {
+			continue
+		}
+		if d := cmp.Diff(rows, lines(out.String())); d != "" {
+			t.Errorf("%s: (-read +in memory)\n%s", text, d)
+		}
+		if d := cmp.Diff(rejects, got); d != "" || mine.Read != st.Read || mine.Written != st.Written {
+			t.Errorf("%s: %+v, want %+v (-read +in memory)\n%s", text, mine, st, d)
+		}
+		var a, b JSONInference
+		if err := errors.Join(a.Add(strings.NewReader(text), false), b.AddBytes([]byte(text), false)); err != nil || show(a.Schema()) != show(b.Schema()) {
+			t.Errorf("%s: schema %s, in memory %s, %v", text, show(a.Schema()), show(b.Schema()), err)
+		}
+	}
+	// A field that stands there twice makes a reject of the record, not two values of one row.
+	var st Stats
+	r, err := NewJSONReader(Reading{Schema: schema, Stats: &st})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Release()
+	if !r.ReadBytes(t.Context(), "f", []byte(`[{"a":1,"a":2},{"a":3}]`), false, nil) || st.Read != 2 || st.Rejected != 1 {
+		t.Errorf("%+v", st)
+	}
+}
+
 func TestTypes(t *testing.T) {
 	t.Parallel()
 	for spark, duck := range map[string]string{

@@ -159,7 +159,12 @@ func NewJSONReader(rd Reading) (*JSONReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &JSONReader{w, newJSONRows(w)}, nil
+	j, err := newJSONRows(w)
+	if err != nil {
+		w.b.Release()
+		return nil, err
+	}
+	return &JSONReader{w, j}, nil
 }
 
 // Release gives the memory of what was not flushed back.
@@ -189,48 +194,185 @@ func (r *JSONReader) Read(ctx context.Context, file string, in io.Reader, lines 
 	return true
 }
 
+// ReadBytes is Read of a text that is held in memory, whose records are decoded where they lie.
+func (r *JSONReader) ReadBytes(ctx context.Context, file string, text []byte, lines bool, yield func(flow.Batch, error) bool) bool {
+	if lines {
+		return r.Read(ctx, file, bytes.NewReader(text), true, yield)
+	}
+	r.w.rd.File = file
+	fault := func(err error) bool {
+		yield(nil, &flow.Error{Op: "read " + file, Kind: flow.KindOf(err), Hint: flow.HintOf(err), Err: err})
+		return false
+	}
+	in := jsonText{text: text, line: 1}
+	r.j.dec.Reset(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true))
+	for raw, err := range in.records(r.j.dec, r.j.record) {
+		if err == nil {
+			r.j.line = in.line
+			err = r.w.end(in.line, raw)
+		}
+		if err != nil {
+			return fault(err)
+		}
+		if r.w.rows >= r.w.most {
+			if err := ctx.Err(); err != nil {
+				return fault(err)
+			}
+			if !r.w.flush(yield) {
+				return false
+			}
+		}
+	}
+	r.w.rd.Stats.Bytes += int64(len(text))
+	return true
+}
+
+// jsonText is a text in memory: the elements of one array, or values one after another.
+type jsonText struct {
+	text []byte
+	line int64 // of the record that is read
+	at   int   // where line was counted
+}
+
+// records has every record read by do, which is told its line and what its first byte is, and
+// yields its text.
+func (t *jsonText) records(dec *jsontext.Decoder, do func(line int64, kind jsontext.Kind) error) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		array := dec.PeekKind() == '['
+		if array {
+			if _, err := dec.ReadToken(); err != nil {
+				yield(nil, t.fault(err))
+				return
+			}
+		}
+		for {
+			kind := dec.PeekKind()
+			switch {
+			case kind == ']' && array:
+				if _, err := dec.ReadToken(); err != nil {
+					yield(nil, t.fault(err))
+				} else if dec.PeekKind() != 0 {
+					yield(nil, t.fault(errors.New("text after the end of the array")))
+				}
+				return
+			case kind == 0 && !array && len(bytes.TrimSpace(t.text[dec.InputOffset():])) == 0:
+				return
+			}
+			from := int(dec.InputOffset())
+			for from < len(t.text) && (t.text[from] <= ' ' || t.text[from] == ',') {
+				from++
+			}
+			t.line += int64(bytes.Count(t.text[t.at:from], []byte{'\n'}))
+			t.at = from
+			if err := do(t.line, kind); err != nil {
+				yield(nil, t.fault(err))
+				return
+			}
+			if !yield(t.text[from:dec.InputOffset()], nil) {
+				return
+			}
+		}
+	}
+}
+
+// fault says where the text is broken; what is wrong with its content knows its own place.
+func (t *jsonText) fault(err error) error {
+	if flow.KindOf(err) != flow.Unknown {
+		return err
+	}
+	return jsonFault(&lineReader{line: t.line}, err)
+}
+
+// record reads the next record of the decoder.
+func (j *jsonRows) record(line int64, kind jsontext.Kind) error {
+	j.line = line
+	if kind == '{' {
+		return j.object(j.root)
+	}
+	if err := j.dec.SkipValue(); err != nil {
+		return err
+	}
+	for _, f := range j.root.fields {
+		f.b.AppendNull()
+	}
+	j.w.misfit("", "the record is no JSON object")
+	return nil
+}
+
 // Flush yields the rows that make no full batch.
 func (r *JSONReader) Flush(yield func(flow.Batch, error) bool) bool { return r.w.flush(yield) }
 
 type jsonRows struct {
-	w     *rowWriter
-	dec   *jsontext.Decoder
-	buf   bytes.Buffer
-	root  jsonStruct
-	texts map[array.Builder]appender
-	line  int64
+	w    *rowWriter
+	dec  *jsontext.Decoder
+	buf  bytes.Buffer
+	root *jsonObject
+	line int64
+	text []byte // of the value that is read, unquoted
 }
 
-type jsonStruct struct {
+// jsonNode is one place of the schema and where its values go.
+type jsonNode struct {
+	typ       Type
+	path      string
+	b         array.Builder
+	put       appender    // of a scalar
+	elem, key *jsonNode   // of an array, a map
+	object    *jsonObject // of a struct
+}
+
+// jsonObject are the fields of an object.
+type jsonObject struct {
+	fields []*jsonNode
+	quoted [][]byte // their names as they stand in most texts
 	places map[string]int
-	seen   []bool
-	subs   []*jsonStruct // of fields that are structs, or arrays and maps of them
+	seen   []int64 // the number of the object in which a field was last
+	number int64
 }
 
-func newJSONRows(w *rowWriter) *jsonRows {
-	j := &jsonRows{w: w, texts: map[array.Builder]appender{}}
+func newJSONRows(w *rowWriter) (*jsonRows, error) {
+	j := &jsonRows{w: w}
 	j.dec = jsontext.NewDecoder(&j.buf)
 	fields := make([]Part, len(w.types))
 	for i, t := range w.types {
 		fields[i] = Part{w.rd.Schema[i].Name, t}
 	}
-	j.root = *newJSONStruct(fields)
-	return j
+	var err error
+	j.root, err = j.newObject("", fields, w.b.Field)
+	return j, err
 }
 
-func newJSONStruct(fields []Part) *jsonStruct {
-	s := &jsonStruct{places: map[string]int{}, seen: make([]bool, len(fields)), subs: make([]*jsonStruct, len(fields))}
+func (j *jsonRows) newObject(path string, fields []Part, builder func(int) array.Builder) (*jsonObject, error) {
+	o := &jsonObject{places: map[string]int{}, seen: make([]int64, len(fields))}
 	for i, f := range fields {
-		s.places[f.Name] = i
-		t := f.Type
-		for t.Kind == Array || t.Kind == Map {
-			t = *t.Elem
+		n, err := j.newNode(path+f.Name, f.Type, builder(i))
+		if err != nil {
+			return nil, err
 		}
-		if t.Kind == Struct {
-			s.subs[i] = newJSONStruct(t.Fields)
-		}
+		o.fields = append(o.fields, n)
+		o.quoted = append(o.quoted, appendString(nil, f.Name))
+		o.places[f.Name] = i
 	}
-	return s
+	return o, nil
+}
+
+func (j *jsonRows) newNode(path string, t Type, b array.Builder) (*jsonNode, error) {
+	n := &jsonNode{typ: t, path: path, b: b}
+	var err error
+	switch t.Kind {
+	case Struct:
+		n.object, err = j.newObject(path+".", t.Fields, b.(*array.StructBuilder).FieldBuilder)
+	case Array:
+		n.elem, err = j.newNode(path, *t.Elem, b.(*array.ListBuilder).ValueBuilder())
+	case Map:
+		m := b.(*array.MapBuilder)
+		if n.key, err = j.newNode(path, *t.Key, m.KeyBuilder()); err == nil {
+			n.elem, err = j.newNode(path, *t.Elem, m.ItemBuilder())
+		}
+	default:
+		n.put, err = newAppender(t, b, texts{zone: j.w.rd.Zone})
+	}
+	return n, err
 }
 
 func (j *jsonRows) row(rec *record) error {
@@ -247,117 +389,150 @@ func (j *jsonRows) row(rec *record) error {
 	}
 	j.buf.Reset()
 	j.buf.Write(rec.raw)
-	j.dec.Reset(&j.buf)
-	if err := j.object(&j.root, "", func(i int) array.Builder { return j.w.b.Field(i) }, j.w.types); err != nil {
+	j.dec.Reset(&j.buf, jsontext.AllowDuplicateNames(true)) // whoever cut the record has looked
+	if err := j.object(j.root); err != nil {
 		return err
 	}
 	return j.w.end(rec.line, rec.raw)
 }
 
+// place is that of the field of a name, as it stands in the text, or -1. Fields mostly come in
+// the order of the schema.
+func (o *jsonObject) place(quoted []byte, guess int) int {
+	if guess < len(o.quoted) && bytes.Equal(quoted, o.quoted[guess]) {
+		return guess
+	}
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		if i, ok := o.places[string(quoted[1:len(quoted)-1])]; ok {
+			return i
+		}
+		return -1
+	}
+	name, err := jsontext.AppendUnquote(nil, quoted)
+	if err != nil {
+		return -1
+	}
+	if i, ok := o.places[string(name)]; ok {
+		return i
+	}
+	return -1
+}
+
 // object reads one object's fields into their builders.
-func (j *jsonRows) object(s *jsonStruct, path string, field func(int) array.Builder, types []Type) error {
+func (j *jsonRows) object(o *jsonObject) error {
 	if _, err := j.dec.ReadToken(); err != nil {
 		return err
 	}
-	clear(s.seen)
-	seen := s.seen
-	if s.subs != nil && path != "" { // the same shape may be entered again below itself
-		seen = make([]bool, len(s.seen))
-	}
+	o.number++
+	guess := 0
 	for j.dec.PeekKind() != '}' {
-		tok, err := j.dec.ReadToken()
+		name, err := j.dec.ReadValue()
 		if err != nil {
 			return err
 		}
-		name := tok.String()
-		i, ok := s.places[name]
-		if !ok {
+		i := o.place(name, guess)
+		switch {
+		case i < 0:
 			if j.w.rd.Drift != "add" && j.w.rd.Drift != "discard" {
-				return &flow.Error{Kind: flow.Invalid, Err: fmt.Errorf("line %d: field %s is new", j.line, path+name)}
+				return &flow.Error{Kind: flow.Invalid, Err: fmt.Errorf("line %d: field %s is new", j.line, o.pathOf(name))}
 			}
 			if err := j.dec.SkipValue(); err != nil {
 				return err
 			}
 			continue
+		case o.seen[i] == o.number:
+			j.w.misfit(o.fields[i].path, "it stands in the record twice")
+			if err := j.dec.SkipValue(); err != nil {
+				return err
+			}
+			continue
 		}
-		seen[i] = true
-		if err := j.value(s.subs[i], path+name, field(i), types[i]); err != nil {
+		guess, o.seen[i] = i+1, o.number
+		if err := j.value(o.fields[i]); err != nil {
 			return err
 		}
 	}
-	for i, ok := range seen {
-		if !ok {
-			field(i).AppendNull()
+	for i, n := range o.seen {
+		if n != o.number {
+			o.fields[i].b.AppendNull()
 		}
 	}
 	_, err := j.dec.ReadToken()
 	return err
 }
 
-func (j *jsonRows) skip(b array.Builder, path string, t Type) error {
+// pathOf is the path of a field that the object does not have.
+func (o *jsonObject) pathOf(quoted []byte) string {
+	name, err := jsontext.AppendUnquote(nil, quoted)
+	if err != nil {
+		name = quoted
+	}
+	prefix := ""
+	if len(o.fields) > 0 {
+		if i := strings.LastIndexByte(o.fields[0].path, '.'); i >= 0 {
+			prefix = o.fields[0].path[:i+1]
+		}
+	}
+	return prefix + string(name)
+}
+
+func (j *jsonRows) skip(n *jsonNode) error {
 	raw, err := j.dec.ReadValue()
 	if err != nil {
 		return err
 	}
-	b.AppendNull()
-	j.w.misfit(path, misfit(raw, t))
+	n.b.AppendNull()
+	j.w.misfit(n.path, misfit(raw, n.typ))
 	return nil
 }
 
-func (j *jsonRows) value(s *jsonStruct, path string, b array.Builder, t Type) error {
+func (j *jsonRows) value(n *jsonNode) error {
 	kind := j.dec.PeekKind()
 	if kind == 'n' {
-		b.AppendNull()
+		n.b.AppendNull()
 		return j.dec.SkipValue()
 	}
-	switch t.Kind {
+	switch n.typ.Kind {
 	case Struct:
 		if kind != '{' {
-			return j.skip(b, path, t)
+			return j.skip(n)
 		}
-		sb := b.(*array.StructBuilder)
-		sb.Append(true)
-		types := make([]Type, len(t.Fields))
-		for i, f := range t.Fields {
-			types[i] = f.Type
-		}
-		return j.object(s, path+".", sb.FieldBuilder, types)
+		n.b.(*array.StructBuilder).Append(true)
+		return j.object(n.object)
 	case Array:
 		if kind != '[' {
-			return j.skip(b, path, t)
+			return j.skip(n)
 		}
-		lb := b.(*array.ListBuilder)
-		lb.Append(true)
+		n.b.(*array.ListBuilder).Append(true)
 		if _, err := j.dec.ReadToken(); err != nil {
 			return err
 		}
 		for j.dec.PeekKind() != ']' {
-			if err := j.value(s, path, lb.ValueBuilder(), *t.Elem); err != nil {
+			if err := j.value(n.elem); err != nil {
 				return err
 			}
 		}
 		_, err := j.dec.ReadToken()
 		return err
 	case Map:
-		return j.mapping(s, path, b, t, kind)
+		if kind != '{' {
+			return j.skip(n)
+		}
+		return j.mapping(n)
 	}
-	return j.scalar(path, b, t, kind)
+	return j.scalar(n, kind)
 }
 
-func (j *jsonRows) mapping(s *jsonStruct, path string, b array.Builder, t Type, kind jsontext.Kind) error {
-	if kind != '{' {
-		return j.skip(b, path, t)
-	}
-	mb := b.(*array.MapBuilder)
-	mb.Append(true)
+func (j *jsonRows) mapping(n *jsonNode) error {
+	n.b.(*array.MapBuilder).Append(true)
 	if _, err := j.dec.ReadToken(); err != nil {
 		return err
 	}
 	for j.dec.PeekKind() != '}' {
-		if err := j.value(nil, path, mb.KeyBuilder(), *t.Key); err != nil {
+		if err := j.value(n.key); err != nil {
 			return err
 		}
-		if err := j.value(s, path, mb.ItemBuilder(), *t.Elem); err != nil {
+		if err := j.value(n.elem); err != nil {
 			return err
 		}
 	}
@@ -365,47 +540,43 @@ func (j *jsonRows) mapping(s *jsonStruct, path string, b array.Builder, t Type, 
 	return err
 }
 
-func (j *jsonRows) scalar(path string, b array.Builder, t Type, kind jsontext.Kind) error {
-	put, ok := j.texts[b]
-	if !ok {
-		var err error
-		if put, err = newAppender(t, b, texts{zone: j.w.rd.Zone}); err != nil {
-			return err
-		}
-		j.texts[b] = put
-	}
+func (j *jsonRows) scalar(n *jsonNode, kind jsontext.Kind) error {
 	raw, err := j.dec.ReadValue()
 	if err != nil {
 		return err
 	}
-	var text []byte
+	text, t := []byte(raw), n.typ
 	fits := true
 	switch kind {
 	case '"':
-		if text, err = jsontext.AppendUnquote(nil, raw); err != nil {
-			return err
+		if bytes.IndexByte(raw, '\\') < 0 {
+			text = raw[1 : len(raw)-1]
+		} else {
+			if j.text, err = jsontext.AppendUnquote(j.text[:0], raw); err != nil {
+				return err
+			}
+			text = j.text
 		}
 		fits = t.Kind != Boolean && (t.Kind < TinyInt || t.Kind > BigInt)
 	case '0':
-		text = raw
 		fits = t.Kind >= TinyInt && t.Kind <= String
 		if fits && t.Kind <= BigInt {
 			text = wholeNumber(raw)
 		}
 	case 't', 'f':
-		text, fits = raw, t.Kind == Boolean || t.Kind == String
+		fits = t.Kind == Boolean || t.Kind == String
 	default:
-		text, fits = raw, t.Kind == String // an object as a string is its JSON
+		fits = t.Kind == String // an object as a string is its JSON
 	}
 	why := ""
 	if !fits {
 		why = misfit(raw, t)
 	} else {
-		why = put(text)
+		why = n.put(text)
 	}
 	if why != "" {
-		b.AppendNull()
-		j.w.misfit(path, why)
+		n.b.AppendNull()
+		j.w.misfit(n.path, why)
 	}
 	return nil
 }
@@ -426,8 +597,30 @@ type jsonShape struct {
 	scalar bool
 	elem   *jsonShape
 	names  []string
-	fields map[string]*jsonShape
+	shapes []*jsonShape // by name
+	quoted [][]byte     // the names as they stand in most texts
+	places map[string]int
 	object bool
+}
+
+// AddBytes is Add of a text that is held in memory.
+func (in *JSONInference) AddBytes(text []byte, lines bool) error {
+	if lines {
+		return in.Add(bytes.NewReader(text), true)
+	}
+	dec := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true))
+	t := jsonText{text: text, line: 1}
+	for _, err := range t.records(dec, func(_ int64, kind jsontext.Kind) error {
+		if kind != '{' {
+			return dec.SkipValue()
+		}
+		return in.root.add(dec)
+	}) {
+		if err != nil {
+			return nil //nolint:nilerr // a broken text is left to the reading
+		}
+	}
+	return nil
 }
 
 // Add looks at the records of a decoded text; a broken one is left to the reading.
@@ -457,22 +650,18 @@ func (s *jsonShape) add(dec *jsontext.Decoder) error {
 		if _, err := dec.ReadToken(); err != nil {
 			return err
 		}
+		guess := 0
 		for dec.PeekKind() != '}' {
-			tok, err := dec.ReadToken()
+			name, err := dec.ReadValue()
 			if err != nil {
 				return err
 			}
-			name := tok.String()
-			f := s.fields[name]
-			if f == nil {
-				if s.fields == nil {
-					s.fields = map[string]*jsonShape{}
-				}
-				f = &jsonShape{class: anyClass}
-				s.fields[name] = f
-				s.names = append(s.names, name)
+			i, err := s.place(name, guess)
+			if err != nil {
+				return err
 			}
-			if err := f.add(dec); err != nil {
+			guess = i + 1
+			if err := s.shapes[i].add(dec); err != nil {
 				return err
 			}
 		}
@@ -493,14 +682,41 @@ func (s *jsonShape) add(dec *jsontext.Decoder) error {
 		_, err := dec.ReadToken()
 		return err
 	default:
+		if s.scalar && s.class == anyText || kind == 'n' {
+			return dec.SkipValue()
+		}
 		raw, err := dec.ReadValue()
-		if err != nil || kind == 'n' {
+		if err != nil {
 			return err
 		}
 		s.scalar = true
 		s.class &= jsonClass(raw, kind)
 		return nil
 	}
+}
+
+// place is that of the field of a name, as it stands in the text; a new one is added.
+func (s *jsonShape) place(quoted []byte, guess int) (int, error) {
+	if guess < len(s.quoted) && bytes.Equal(quoted, s.quoted[guess]) {
+		return guess, nil
+	}
+	name, err := jsontext.AppendUnquote(nil, quoted)
+	if err != nil {
+		return 0, err
+	}
+	i, ok := s.places[string(name)]
+	if ok {
+		return i, nil
+	}
+	if s.places == nil {
+		s.places = map[string]int{}
+	}
+	i = len(s.names)
+	s.places[string(name)] = i
+	s.names = append(s.names, string(name))
+	s.shapes = append(s.shapes, &jsonShape{class: anyClass})
+	s.quoted = append(s.quoted, appendString(nil, string(name)))
+	return i, nil
 }
 
 func jsonClass(raw []byte, kind jsontext.Kind) class {
@@ -532,8 +748,8 @@ func (s *jsonShape) spark() Type {
 		return Type{Kind: Array, Elem: &e}
 	case s.object && len(s.names) > 0:
 		t := Type{Kind: Struct}
-		for _, n := range s.names {
-			t.Fields = append(t.Fields, Part{n, s.fields[n].spark()})
+		for i, n := range s.names {
+			t.Fields = append(t.Fields, Part{n, s.shapes[i].spark()})
 		}
 		return t
 	case s.object:
@@ -545,8 +761,8 @@ func (s *jsonShape) spark() Type {
 // Schema is what was inferred.
 func (in *JSONInference) Schema() flow.Schema {
 	out := make(flow.Schema, 0, len(in.root.names))
-	for _, n := range in.root.names {
-		out = append(out, flow.Column{Name: n, Type: in.root.fields[n].spark().String(), Nullable: true})
+	for i, n := range in.root.names {
+		out = append(out, flow.Column{Name: n, Type: in.root.shapes[i].spark().String(), Nullable: true})
 	}
 	return out
 }

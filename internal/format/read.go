@@ -97,7 +97,10 @@ func (w *rowWriter) misfit(column, reason string) {
 	if len(w.why) == 0 {
 		w.col = column
 	}
-	w.why = append(w.why, column+": "+reason)
+	if column != "" { // else it is the whole record
+		reason = column + ": " + reason
+	}
+	w.why = append(w.why, reason)
 }
 
 // end finishes a row: raw is its text, in case it is a reject.

@@ -33,7 +33,7 @@ import (
 
 // desk is a project with one connection, and a store.
 type desk struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	source  any
 	texts   map[string]string
@@ -41,7 +41,7 @@ type desk struct {
 	log     bytes.Buffer
 }
 
-func newDesk(t *testing.T, source any) *desk {
+func newDesk(t testing.TB, source any) *desk {
 	return &desk{t: t, dir: t.TempDir(), source: source, texts: map[string]string{}}
 }
 
@@ -145,7 +145,7 @@ func (d *desk) manifests() int {
 }
 
 // webAPI starts a server and a connection to it, whose waits pass at once.
-func webAPI(t *testing.T, h http.HandlerFunc) *rest.API {
+func webAPI(t testing.TB, h http.HandlerFunc) *rest.API {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)

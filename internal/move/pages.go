@@ -228,7 +228,7 @@ func (d *decoding) infer(pages iter.Seq2[flow.Page, error]) error {
 		if p.Format == "csv" {
 			err = d.inferCSV(p)
 		} else {
-			err = d.json.Add(bytes.NewReader(p.Body), p.Format == "ndjson")
+			err = d.json.AddBytes(p.Body, p.Format == "ndjson")
 		}
 		if err != nil {
 			return err
@@ -318,7 +318,7 @@ func (d *decoding) batches(ctx context.Context, pages iter.Seq2[flow.Page, error
 					return
 				}
 			default:
-				if !j.Read(ctx, d.name(p), bytes.NewReader(p.Body), p.Format == "ndjson", yield) {
+				if !j.ReadBytes(ctx, d.name(p), p.Body, p.Format == "ndjson", yield) {
 					return
 				}
 			}
