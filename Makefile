@@ -34,8 +34,8 @@ test: ## all tests that need nothing but Go and a C compiler
 race: ## the same under the race detector
 	$(TEST) -race -short ./...
 
-test-real: ## tests against real parts: AWS CLI, boto3, Airflow, Spark, search nodes, moto, …; parts are cached outside the clone
-	scripts/parts aws spark airflow moto opensearch elasticsearch
+test-real: ## tests against real parts: AWS CLI, boto3, Airflow, Spark, search nodes, web APIs, fakesnow, PostgreSQL, moto, …; parts are cached outside the clone
+	scripts/parts aws spark airflow moto opensearch elasticsearch rest snowflake
 	$(TEST) -tags $(TAGS),real -p 1 -run Real -count=1 -timeout 40m $(addprefix ./,$(sort $(dir $(shell grep -rl '^//go:build real' internal cmd))))
 
 conformance: ## play the recorded judges of CASES

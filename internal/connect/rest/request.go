@@ -133,7 +133,7 @@ func (a *API) once(ctx context.Context, r request) (ans *answer, again bool, err
 		}
 		return nil, false, a.lost(ctx, within, op, err)
 	}
-	return &answer{resp.StatusCode, resp.Header, body, formatOf(resp.Header.Get("Content-Type"), r.format)}, false, nil
+	return &answer{resp.StatusCode, resp.Header, body, formatOf(resp.Header.Get("Content-Type"), r.url.Path, r.format)}, false, nil
 }
 
 // read reads a body and unpacks it.
@@ -180,8 +180,10 @@ func (a *API) read(resp *http.Response, packed string) ([]byte, error) {
 	return bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")), nil
 }
 
-func formatOf(contentType, given string) string {
+// formatOf is what the query says, else the Content-Type, else how the path ends.
+func formatOf(contentType, path, given string) string {
 	t := strings.ToLower(contentType)
+	ending := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(path), ".gz"), ".zst")
 	switch {
 	case given != "":
 		return given
@@ -189,6 +191,12 @@ func formatOf(contentType, given string) string {
 		return "ndjson"
 	case strings.Contains(t, "text/csv"):
 		return "csv"
+	case strings.Contains(t, "json"):
+		return "json"
+	case strings.HasSuffix(ending, ".csv"):
+		return "csv"
+	case strings.HasSuffix(ending, ".ndjson"), strings.HasSuffix(ending, ".jsonl"):
+		return "ndjson"
 	}
 	return "json"
 }
