@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"spark":         {"flow", "sparkjob", "format", "dataset", "extract"},
 	"sqlite":        {"runner", "emr", "flow", "machine"},
 	"conform":       {"flow", "format", "dataset", "machine", "runner"},
+	"conform/broken": {"flow"},
 	"conform/judge": {},
 	"conform/parts": {},
 	"awslocal":      {"flow", "asl", "machine", "runner", "sched", "jsonata", "awsauth", "awslocal/*"},

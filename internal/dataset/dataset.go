@@ -43,6 +43,10 @@ type Store struct {
 	Prefix string           // of the store's names in the bucket, without a slash at its end; may be empty
 	URI    string           // of the store's root, without a slash at its end: what manifests' URIs begin with
 	Now    func() time.Time // nil: time.Now
+
+	// LeaseWait is how long a lease that another holds is waited for; 0: 45 seconds, longer
+	// than the lease of a holder who died lasts.
+	LeaseWait time.Duration
 }
 
 func (s Store) now() time.Time {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/tidemill/tidemill/internal/conform/broken"
 	"github.com/tidemill/tidemill/internal/connect/file"
 	"github.com/tidemill/tidemill/internal/flow"
 )
@@ -143,10 +144,10 @@ func TestPublishAfterAnyCrash(t *testing.T) {
 			job := flow.PublishJob{Datasets: []string{makeSet(t, s, a, "r", 1, 1), makeSet(t, s, b, "r", 1, 2)},
 				Cursors: map[string]string{"a": "2017-11-06"}}
 			bad := s
-			f := &faulty{Bucket: s.Bucket, at: at, after: after}
+			f := &broken.Bucket{Bucket: s.Bucket, At: at, After: after}
 			bad.Bucket = f
 			err := bad.Publish(t.Context(), "r/publish/1", job)
-			if err == nil && f.n < at {
+			if err == nil && f.Calls() < at {
 				break
 			}
 			// The next attempt has another key; its predecessor's leases end or were given back.
@@ -220,6 +221,10 @@ func TestLease(t *testing.T) {
 func TestLeaseNamesItsHolder(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
+	s.LeaseWait = 300 * time.Millisecond
+	if leaseWait <= leaseTTL {
+		t.Error("a dead holder's lease is not waited for to its end")
+	}
 	l, err := s.Lease(t.Context(), "k", "run-1/publish/1")
 	if err != nil {
 		t.Fatal(err)
@@ -263,6 +268,42 @@ func TestLatestAndCursor(t *testing.T) {
 	}
 	if !before("2017-11-06T09:00:00Z", "2017-11-06T10:00:00+00:30") || before("b", "a") {
 		t.Error("order of marks")
+	}
+}
+
+// A kept table is built on the one before only while nothing before that was published anew.
+func TestBase(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	clock := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s.Now = func() time.Time { clock = clock.Add(time.Second); return clock }
+	days := []string{"20171104T000000Z", "20171105T000000Z", "20171107T000000Z"}
+	publish := func(day, run string) {
+		t.Helper()
+		uri := makeSet(t, s, slotOf("p", day), run, 1, 1)
+		if err := s.Publish(t.Context(), "o", flow.PublishJob{Datasets: []string{uri}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, day := range days {
+		publish(day, fmt.Sprint("r", i))
+	}
+	next := slotOf("p", "20171108T000000Z")
+	if d, err := s.Base(t.Context(), next); err != nil || d.Run != "r2" {
+		t.Fatalf("base: %+v %v", d, err)
+	}
+	later, err := s.Later(t.Context(), slotOf("p", days[0]))
+	if err != nil || len(later) != 2 || later[0].Time != days[1] || later[1].Time != days[2] {
+		t.Errorf("later: %v %v", later, err)
+	}
+	publish(days[0], "r0-2")
+	if _, err := s.Base(t.Context(), next); flow.KindOf(err) != flow.Conflict || !strings.Contains(flow.HintOf(err), "--onward") {
+		t.Errorf("after an earlier day was published anew: %v", err)
+	}
+	publish(days[1], "r1-2")
+	publish(days[2], "r2-2")
+	if d, err := s.Base(t.Context(), next); err != nil || d.Run != "r2-2" {
+		t.Errorf("after all were: %+v %v", d, err)
 	}
 }
 

@@ -15,10 +15,11 @@ import (
 // LeaseName is the file in a slot's folder that says who may flip its pointer.
 const LeaseName = "_lease.json"
 
-// A lease lasts leaseTTL from its last renewal; who meets a foreign one waits leaseWait for it.
+// A lease lasts leaseTTL from its last renewal. Who meets a foreign one waits leaseWait for it:
+// longer, so that one whose holder died is taken over within one attempt.
 const (
-	leaseTTL  = 2 * time.Minute
-	leaseWait = 10 * time.Second
+	leaseTTL  = 30 * time.Second
+	leaseWait = 45 * time.Second
 )
 
 type leaseFile struct {
@@ -49,7 +50,11 @@ type Lease struct {
 // at Held.
 func (s Store) Lease(ctx context.Context, rel, owner string) (*Lease, error) {
 	l := &Lease{s: s, name: s.Name(rel), owner: owner, done: make(chan struct{})}
-	end := time.Now().Add(leaseWait)
+	wait := s.LeaseWait
+	if wait == 0 {
+		wait = leaseWait
+	}
+	end := time.Now().Add(wait)
 	for {
 		held, err := l.take(ctx)
 		if err == nil && held == nil {

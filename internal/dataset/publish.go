@@ -198,36 +198,95 @@ func (s Store) Versions(ctx context.Context, pipeline, step string) ([]Version, 
 // Latest reads the published dataset of the latest logical time before the slot's, with
 // the same params; NotFound where there is none.
 func (s Store) Latest(ctx context.Context, slot flow.Slot) (*Dataset, error) {
-	all, err := s.slots(ctx, slot.Pipeline, slot.Step)
+	before, _, err := s.around(ctx, slot)
 	if err != nil {
 		return nil, err
 	}
-	var best flow.Slot
-	for _, v := range all {
-		if v.Params == slot.Params && v.Time < slot.Time && v.Time > best.Time {
-			best = v
+	return s.last(ctx, slot, before)
+}
+
+// Base is Latest for a table that accumulates. It fails with Conflict where an earlier time
+// was published anew since: then the table lacks what that time now has.
+func (s Store) Base(ctx context.Context, slot flow.Slot) (*Dataset, error) {
+	before, _, err := s.around(ctx, slot)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(before) - 1; n > 0 {
+		for _, v := range before[:n] {
+			if !v.at.After(before[n].at) {
+				continue
+			}
+			// Objects that were copied have new times: the pointers know when they were flipped.
+			anew, err := s.flippedAfter(ctx, v.slot, before[n].slot)
+			if err != nil {
+				return nil, err
+			}
+			if anew {
+				return nil, &flow.Error{Op: "read " + slot.Pipeline + "." + slot.Step + " of " + before[n].slot.Time, Kind: flow.Conflict, Err: fmt.Errorf("%s was published anew after it, and its rows are kept from time to time", v.slot.Time),
+					Hint: "Run all times after that one again too, in order: tidemill run " + slot.Pipeline + " --onward, and its --date."}
+			}
 		}
 	}
-	if best.Time == "" {
+	return s.last(ctx, slot, before)
+}
+
+// Later are the logical times after the slot's that were published with the same params, in order.
+func (s Store) Later(ctx context.Context, slot flow.Slot) ([]flow.Slot, error) {
+	_, after, err := s.around(ctx, slot)
+	out := make([]flow.Slot, len(after))
+	for i, v := range after {
+		out[i] = v.slot
+	}
+	return out, err
+}
+
+func (s Store) last(ctx context.Context, slot flow.Slot, before []published) (*Dataset, error) {
+	if len(before) == 0 {
 		return nil, &flow.Error{Op: "find a dataset of " + slot.Pipeline + "." + slot.Step + " before " + slot.Time, Kind: flow.NotFound, Err: errors.New("none was published"),
 			Hint: "The first run of a step has no previous one."}
 	}
-	return s.CurrentDataset(ctx, best)
+	return s.CurrentDataset(ctx, before[len(before)-1].slot)
 }
 
-// slots lists the slots of a step that have a pointer.
-func (s Store) slots(ctx context.Context, pipeline, step string) ([]flow.Slot, error) {
-	var out []flow.Slot
-	for o, err := range s.Bucket.List(ctx, s.Name("data/"+pipeline+"/"+step)+"/") {
+// published is a slot that has a pointer, and since when.
+type published struct {
+	slot flow.Slot
+	at   time.Time
+}
+
+func (s Store) flippedAfter(ctx context.Context, a, b flow.Slot) (bool, error) {
+	x, _, err := s.Current(ctx, a)
+	if err != nil {
+		return false, err
+	}
+	y, _, err := s.Current(ctx, b)
+	return x.At.After(y.At), err
+}
+
+// around lists the published slots of a step with the slot's params, before and after its
+// time, in order.
+func (s Store) around(ctx context.Context, of flow.Slot) (before, after []published, err error) {
+	for o, err := range s.Bucket.List(ctx, s.Name("data/"+of.Pipeline+"/"+of.Step)+"/") {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		rel := strings.TrimPrefix(strings.TrimPrefix(o.Name, s.Prefix), "/")
-		if slot, ok := ParseSlot(strings.TrimPrefix(path.Dir(rel), "data/")); ok && path.Base(rel) == PointerName {
-			out = append(out, slot)
+		slot, ok := ParseSlot(strings.TrimPrefix(path.Dir(rel), "data/"))
+		if !ok || path.Base(rel) != PointerName || slot.Params != of.Params {
+			continue
+		}
+		switch {
+		case slot.Time < of.Time:
+			before = append(before, published{slot, o.Modified})
+		case slot.Time > of.Time:
+			after = append(after, published{slot, o.Modified})
 		}
 	}
-	return out, nil
+	inOrder := func(a, b published) int { return strings.Compare(a.slot.Time, b.slot.Time) }
+	slices.SortFunc(before, inOrder)
+	slices.SortFunc(after, inOrder)
+	return before, after, nil
 }
 
 // cursor is what cursors/PIPELINE/STEP[-PARAMS].json holds.

@@ -1,10 +1,15 @@
 package duckdb
 
 import (
+	"context"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tidemill/tidemill/internal/flow"
 )
@@ -148,5 +153,48 @@ func TestKeep(t *testing.T) {
 		if d := cmp.Diff([]string{`{"sku":"a","price":1,"at":"2017-11-05"}`, `{"sku":"a","price":2,"at":"2017-11-06"}`}, must(day("a", "20171106", "a,2,2017-11-06\n", app, nil))); d != "" {
 			t.Error(d)
 		}
+	}
+}
+
+// counting counts how many tasks ask for a predicate's text at once: they do when they compute.
+type counting struct {
+	flow.Lookup
+	hash      string
+	now, most atomic.Int32
+}
+
+func (c *counting) Text(ctx context.Context, hash string) (string, error) {
+	if hash == c.hash {
+		if n := c.now.Add(1); n > c.most.Load() {
+			c.most.Store(n)
+		}
+		<-time.After(50 * time.Millisecond)
+		c.now.Add(-1)
+	}
+	return c.Lookup.Text(ctx, hash)
+}
+
+// Each task has the whole memory limit, so only one of a process computes at a time.
+func TestOneComputesAtATime(t *testing.T) {
+	t.Parallel()
+	p := newProject(t)
+	check := p.sql("a > 0")
+	look := &counting{Lookup: p, hash: check.Hash}
+	c := p.config()
+	c.Lookup = look
+	tasks := Tasks(c)
+	var g errgroup.Group
+	for i := range 4 {
+		r := p.request(flow.DatasetJob{Engine: "duckdb", Slot: slotAt(fmt.Sprint("s", i), "20171106"), SQL: p.sql("select 1 as a"), Checks: []flow.Check{{Kind: "sql", SQL: check}}})
+		g.Go(func() error {
+			_, err := tasks["sql"](t.Context(), r)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if n := look.most.Load(); n != 1 {
+		t.Errorf("%d computed at once", n)
 	}
 }

@@ -6,10 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +19,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/tidemill/tidemill/internal/conform/broken"
 	filebucket "github.com/tidemill/tidemill/internal/connect/file"
 	"github.com/tidemill/tidemill/internal/dataset"
 	"github.com/tidemill/tidemill/internal/flow"
@@ -33,7 +32,7 @@ type project struct {
 	t      *testing.T
 	root   string
 	bucket *filebucket.Bucket
-	break_ *breaker // between the tasks and the bucket, if set
+	break_ *broken.Bucket // between the tasks and the bucket, if set
 	mu     sync.Mutex
 	texts  map[string]string
 	runs   int
@@ -217,71 +216,6 @@ func show(s flow.Schema) string {
 		out = append(out, c.Name+" "+c.Type)
 	}
 	return strings.Join(out, "|")
-}
-
-// breaker is a bucket whose call number at breaks once, before or after it took effect.
-type breaker struct {
-	flow.Bucket
-	mu    sync.Mutex
-	at    int
-	after bool
-	n     int
-}
-
-var errBroken = &flow.Error{Kind: flow.Transient, Err: errors.New("planted")}
-
-func (f *breaker) call(do func() error) error {
-	f.mu.Lock()
-	f.n++
-	hit := f.n == f.at
-	f.mu.Unlock()
-	if hit && !f.after {
-		return errBroken
-	}
-	err := do()
-	if hit && err == nil {
-		return errBroken
-	}
-	return err
-}
-
-func (f *breaker) Stat(ctx context.Context, name string) (o flow.Object, err error) {
-	err = f.call(func() (err error) { o, err = f.Bucket.Stat(ctx, name); return err })
-	return o, err
-}
-
-func (f *breaker) Open(ctx context.Context, name string, offset, length int64) (r io.ReadCloser, err error) {
-	err = f.call(func() (err error) { r, err = f.Bucket.Open(ctx, name, offset, length); return err })
-	return r, err
-}
-
-func (f *breaker) Create(ctx context.Context, name string, c flow.Condition) (flow.Writer, error) {
-	w, err := f.Bucket.Create(ctx, name, c)
-	return &breakWriter{w, f}, err
-}
-
-func (f *breaker) List(ctx context.Context, prefix string) iter.Seq2[flow.Object, error] {
-	if err := f.call(func() error { return nil }); err != nil {
-		return func(yield func(flow.Object, error) bool) { yield(flow.Object{}, err) }
-	}
-	return f.Bucket.List(ctx, prefix)
-}
-
-func (f *breaker) Remove(ctx context.Context, names ...string) error {
-	return f.call(func() error { return f.Bucket.(flow.Remover).Remove(ctx, names...) })
-}
-
-type breakWriter struct {
-	flow.Writer
-	f *breaker
-}
-
-func (w *breakWriter) Commit() (o flow.Object, err error) {
-	err = w.f.call(func() (err error) { o, err = w.Writer.Commit(); return err })
-	if err != nil {
-		_ = w.Abort() //nolint:errcheck // as a caller whose process died
-	}
-	return o, err
 }
 
 func gzipped(text string) string {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidemill/tidemill/internal/conform/broken"
 	"github.com/tidemill/tidemill/internal/extract"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/format"
@@ -273,9 +274,9 @@ func TestLoadAfterAnyCrash(t *testing.T) {
 							t.Fatal(err)
 						}
 					}
-					p.break_ = &breaker{at: at, after: after}
+					p.break_ = &broken.Bucket{At: at, After: after}
 					err := run(job(fresh, "20171106"))
-					calls := p.break_.n
+					calls := p.break_.Calls()
 					p.break_ = nil
 					p.later = time.Hour // the lease of the one that died has ended
 					if err != nil {

@@ -29,7 +29,7 @@ const keptTable = "__kept"
 
 // bindKept makes the previous version readable before the session is sealed.
 func (w *work) bindKept(ctx context.Context) error {
-	d, err := w.Store.Latest(ctx, w.job.Slot)
+	d, err := w.Store.Base(ctx, w.job.Slot)
 	if flow.KindOf(err) == flow.NotFound {
 		return nil
 	}

@@ -28,6 +28,10 @@ type TaskConfig struct {
 	Catalog func(ctx context.Context) (flow.Catalog, error) // where loads with register are shown; nil: nowhere
 	// PartBytes is about how large a dataset's file grows before the next begins; 0: 256 MiB.
 	PartBytes int64
+
+	// turn is held by the task of this process that computes: each has the whole memory
+	// limit while it does, and so two at once would have twice of it.
+	turn chan struct{}
 }
 
 // Tasks are the verbs extract, sql, values, load and publish over files and datasets, by verb.
@@ -35,6 +39,7 @@ func Tasks(c TaskConfig) map[string]flow.TaskFunc {
 	if c.PartBytes == 0 {
 		c.PartBytes = 256 << 20
 	}
+	c.turn = make(chan struct{}, 1)
 	set := c.dataset
 	return map[string]flow.TaskFunc{"extract": set, "sql": set, "values": c.values, "load": c.load, "publish": c.publish}
 }
@@ -87,6 +92,7 @@ type work struct {
 	read     int64     // records at the source
 	csv      *csvTable // source, where it is CSV files
 	release  []func()
+	computes bool // it has the turn
 }
 
 func (c TaskConfig) begin(ctx context.Context, r flow.Request) (*work, error) {
@@ -133,6 +139,10 @@ func (w *work) closeSession() error {
 	}
 	err := errors.Join(w.conn.Close(), w.s.Close())
 	w.s, w.conn, w.csv = nil, nil, nil
+	if w.computes {
+		w.computes = false
+		<-w.turn
+	}
 	return err
 }
 
@@ -153,9 +163,27 @@ func (w *work) open(ctx context.Context) error {
 	return nil
 }
 
+// takeTurn waits for the turn to compute, which lasts until the session is closed. What needs
+// no memory of DuckDB (finding and staging files) is done before it.
+func (w *work) takeTurn(ctx context.Context) error {
+	if w.turn == nil || w.computes {
+		return nil
+	}
+	select {
+	case w.turn <- struct{}{}:
+		w.computes = true
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // seal shuts the session in: it reads the files it was given and the folder of its result,
 // nothing else, and no statement can change that.
 func (w *work) seal(ctx context.Context) error {
+	if err := w.takeTurn(ctx); err != nil {
+		return err
+	}
 	return w.exec(ctx,
 		"SET allowed_paths = "+list(append(slices.Clone(w.allowed), w.out)),
 		"SET allowed_directories = "+list(w.dirs),
@@ -264,6 +292,9 @@ func (w *work) make(ctx context.Context) (flow.Output, error) {
 
 // result runs the query.
 func (w *work) result(ctx context.Context, q *query, src *source) (*result, error) {
+	if err := w.takeTurn(ctx); err != nil {
+		return nil, err
+	}
 	if src != nil {
 		if err := w.bindSource(ctx, src); err != nil {
 			return nil, err

@@ -148,7 +148,18 @@ func (x *tx) keepTogether(batch []*job) error {
 	return nil
 }
 
+// undo ends the transaction, where SQLite has not done so itself: a full disk does.
 func (x *tx) undo(err error) error {
+	open := true
+	_ = x.conn.Raw(func(c any) error { //nolint:errcheck // it gives what the function gives
+		if c, ok := c.(*sqlite3.SQLiteConn); ok {
+			open = !c.AutoCommit()
+		}
+		return nil
+	})
+	if !open {
+		return fmt.Errorf("write journal: %w", err)
+	}
 	if _, rerr := x.exec("rollback"); rerr != nil {
 		err = errors.Join(err, rerr)
 	}
