@@ -52,7 +52,8 @@ func (a *app) runner(ctx context.Context, j journal, run runner.Run, t *pipeline
 		aws.fault = cluster.Fault
 	}
 	concurrency := 0
-	if pl, ok := a.project.Pipeline(run.Key.Pipeline); ok {
+	pl, ok := a.project.Pipeline(run.Key.Pipeline)
+	if ok {
 		concurrency = pl.Concurrency
 	}
 	r := runner.New(runner.Config{
@@ -65,7 +66,7 @@ func (a *app) runner(ctx context.Context, j journal, run runner.Run, t *pipeline
 			if !ok {
 				return aws.work(ctx, resource)
 			}
-			return runner.Work{Func: a.withoutSecrets(do)}, ok
+			return runner.Work{Func: a.withoutSecrets(a.inPool(pl, dir, do))}, ok
 		},
 		Owner: a.owner(), Alive: a.alive, Now: a.now,
 		Log:     slog.New(slog.NewTextHandler(&lineWriter{a}, &slog.HandlerOptions{Level: slog.LevelWarn})),
@@ -75,6 +76,33 @@ func (a *app) runner(ctx context.Context, j journal, run runner.Run, t *pipeline
 		os.RemoveAll(temp) //nolint:errcheck // a later process sweeps it
 		l.closeSinks()     //nolint:errcheck // what was loaded is flushed
 	}, nil
+}
+
+// inPool has a step's task wait for a place in the step's pool. The places are locks of the
+// state folder, shared by all runs of the host.
+func (a *app) inPool(pl *pipeline.Pipeline, dir string, do flow.TaskFunc) flow.TaskFunc {
+	return func(ctx context.Context, r flow.Request) (json.RawMessage, error) {
+		step, _, _ := strings.Cut(r.State, ".")
+		var pool string
+		if pl != nil {
+			if s, ok := pl.Steps.Get(step); ok {
+				pool = s.Pool.Value
+			}
+		}
+		if places, ok := a.project.Pools.Get(pool); ok && pool != "" {
+			files := make([]string, places)
+			for i := range files {
+				files[i] = filepath.Join(dir, "locks", "pool."+pool+"."+strconv.Itoa(i))
+			}
+			r.Progress(flow.Progress{Doing: "wait for a place in pool " + pool})
+			l, err := anyLock(ctx, files)
+			if err != nil {
+				return nil, err
+			}
+			defer l.release()
+		}
+		return do(ctx, r)
+	}
 }
 
 // withoutSecrets keeps the secrets that a task meets out of what is stored of it.
@@ -159,7 +187,9 @@ func orElse(s, def string) string {
 func session(t *pipeline.Target) duckdb.Config {
 	c := duckdb.Config{Threads: t.Threads}
 	if t.Memory != nil {
-		c.Memory = strconv.FormatInt(t.Memory.Bytes, 10) + "B"
+		// What DuckDB counts is not all that it uses: writing Parquet and what malloc keeps come
+		// on top, and so do the readers in Go.
+		c.Memory = strconv.FormatInt(t.Memory.Bytes*85/100, 10) + "B"
 	}
 	return c
 }

@@ -69,6 +69,27 @@ func (l *lookup) Bucket(ctx context.Context, uri string) (flow.Bucket, string, e
 	return l.project, clean, nil
 }
 
+// SlotAt is the time of a pipeline's run.
+func (l *lookup) SlotAt(name, at string) (string, error) {
+	op := "find the run of " + name + " at " + at
+	pl, ok := l.a.project.Pipeline(name)
+	if !ok {
+		return "", &flow.Error{Op: op, Kind: flow.Invalid, Err: errors.New("the project has no such pipeline")}
+	}
+	q := &asked{pl: pl}
+	f := runFlags{date: at}
+	if strings.ContainsAny(at, "T ") {
+		f = runFlags{at: at}
+	}
+	if pl.Schedule == nil && f.at != "" { // midnight to midnight
+		f = runFlags{date: at[:min(len(at), len("2006-01-02"))]}
+	}
+	if err := q.when(l.a.now(), f); err != nil {
+		return "", &flow.Error{Op: op, Kind: flow.Invalid, Err: err, Hint: flow.HintOf(err)}
+	}
+	return flow.TimeName(q.fire.Time), nil
+}
+
 // connection finds a connection, the target's before the project's.
 func (l *lookup) connection(name string) (pipeline.Connection, bool) {
 	if c, ok := l.t.Connections.Get(name); ok {

@@ -26,6 +26,7 @@ type runFlags struct {
 	date, at, target string
 	params           []string
 	again, dryRun    bool
+	order            ordering
 	only             []string
 }
 
@@ -53,6 +54,8 @@ func (a *app) runCommand() *cobra.Command {
 	}
 	f.bind(c)
 	c.Flags().BoolVar(&f.again, "again", false, "make a new run though one succeeded")
+	c.Flags().BoolVar(&f.order.onward, "onward", false, "make a new run, and then of every later time that was published, in order")
+	c.Flags().BoolVar(&f.order.skipFailed, "skip-failed", false, "where rows are kept from run to run: leave out earlier times that failed")
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would run, and run nothing")
 	c.Flags().StringSliceVar(&f.only, "only", nil, "run only these steps, over the datasets that are there")
 	return c
@@ -280,7 +283,7 @@ func (q *asked) id(n int) string {
 }
 
 // input is what the run's machine is given.
-func (q *asked) input(id string, steps map[string]any) (json.RawMessage, error) {
+func (q *asked) input(id string, steps, marks map[string]any) (json.RawMessage, error) {
 	rfc := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	in := map[string]any{
 		"run_id": id, "ds": q.fire.Date.String(), "ds_nodash": q.fire.Date.NoDash(), "ts": rfc(q.fire.Time), "logical_time": rfc(q.fire.Time),
@@ -289,6 +292,9 @@ func (q *asked) input(id string, steps map[string]any) (json.RawMessage, error) 
 	}
 	if steps != nil {
 		in["steps"] = steps
+	}
+	if marks != nil {
+		in["cursors"] = marks
 	}
 	return json.Marshal(in)
 }
@@ -305,11 +311,19 @@ func (a *app) run(ctx context.Context, name string, f runFlags) error {
 	if err != nil {
 		return err
 	}
+	f.again = f.again || f.order.onward
+	if err := a.claimAndDrive(ctx, j, q, f); err != nil || !f.order.onward {
+		return err
+	}
+	return a.onward(ctx, j, q, f)
+}
+
+func (a *app) claimAndDrive(ctx context.Context, j journal, q *asked, f runFlags) error {
 	run, done, err := a.claim(ctx, j, q, f)
 	if err != nil || done {
 		return err
 	}
-	return a.drive(ctx, j, run, q.target)
+	return a.drive(ctx, j, run, q.target, f.order)
 }
 
 // claim finds the run of a key that there is, or makes one. done tells that nothing is left to do.
@@ -347,6 +361,11 @@ func (a *app) claim(ctx context.Context, j journal, q *asked, f runFlags) (runne
 			}
 			n = old.N + 1
 		}
+		release, err := a.inOrder(ctx, j, q.key, q.target, f.order) // before there is a run that waits for its turn
+		if err != nil {
+			return runner.Run{}, false, err
+		}
+		release()
 		run, made, err := a.create(ctx, j, q, n)
 		if err != nil || made {
 			return run, false, err
@@ -386,11 +405,37 @@ func (a *app) create(ctx context.Context, j journal, q *asked, n int) (runner.Ru
 			return runner.Run{}, false, err
 		}
 	}
-	input, err := q.input(id, steps)
+	marks, err := a.marks(ctx, j, q)
+	if err != nil {
+		return runner.Run{}, false, err
+	}
+	input, err := q.input(id, steps, marks)
 	if err != nil {
 		return runner.Run{}, false, err
 	}
 	return j.Create(ctx, runner.Run{ID: id, Key: q.key, N: n, Machine: q.machine.Text, Hash: q.machine.Hash, Texts: q.machine.Texts, Input: input, Created: a.now()})
+}
+
+// marks are the cursors of the run's steps as they stand: read once, for all its attempts.
+func (a *app) marks(ctx context.Context, j journal, q *asked) (map[string]any, error) {
+	if len(q.machine.Cursors) == 0 {
+		return nil, nil
+	}
+	store, err := a.lookup(q.target, j).store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]any{}
+	for _, step := range q.machine.Cursors {
+		v, err := store.Cursor(ctx, flow.Slot{Pipeline: q.pl.Name.Value, Step: step, Params: q.key.Params})
+		if err != nil {
+			return nil, err
+		}
+		if v != "" {
+			out[step] = v
+		}
+	}
+	return out, nil
 }
 
 func isOnly(q *asked) bool { return len(q.machine.Steps) < len(q.pl.Steps) }
@@ -468,7 +513,12 @@ func (a *app) dryRun(q *asked) error {
 }
 
 // drive goes on with a run until its end and shows it.
-func (a *app) drive(ctx context.Context, j journal, run runner.Run, t *pipeline.Target) error {
+func (a *app) drive(ctx context.Context, j journal, run runner.Run, t *pipeline.Target, o ordering) error {
+	release, err := a.inOrder(ctx, j, run.Key, t, o)
+	if err != nil {
+		return err
+	}
+	defer release()
 	w := a.watch()
 	r, closeTasks, err := a.runner(ctx, j, run, t, w)
 	if err != nil {
@@ -551,7 +601,7 @@ func (a *app) resumeCommand() *cobra.Command {
 			if over {
 				return &flow.Error{Kind: flow.Conflict, Err: fmt.Errorf("run %s failed after all its steps had their turn: there is nothing to go on from", run.ID), Hint: "tidemill run " + run.Key.Pipeline + ", with the same date, makes a new run"}
 			}
-			return a.drive(ctx, j, run, t)
+			return a.drive(ctx, j, run, t, ordering{})
 		},
 	}
 }

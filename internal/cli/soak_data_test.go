@@ -52,10 +52,14 @@ func TestSoakHundredMillion(t *testing.T) {
       select customer_id, region, count(*) as lines, sum(quantity) as quantity, sum(amount) as amount, max(order_date) as last_day, max(order_line_id) as last_line, max(product) as last_product, max(status) as status
       from source group by customer_id, region
     checks: [{ unique: [customer_id, region] }, { not_null: amount }]
+  sorted:
+    extract: { from: data/orders.csv, columns: { order_line_id: bigint, customer_id: string, order_date: date, region: string, product: string, quantity: bigint, amount: "decimal(12,2)", status: string } }
+    sql: select order_line_id, customer_id, amount from source order by customer_id, order_line_id
+    checks: [{ rows: { min: %d, max: %d } }]
   whole:
     sql: select sum(lines) as lines, max(last_line) as last_line from totals
     checks: [{ sql: "lines = %d" }, { sql: "last_line = %d" }]
-`, rows, rows-1))
+`, rows, rows, rows, rows-1))
 	size := soakOrders(t, filepath.Join(dir, "data", "orders.csv"), rows)
 	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestSoakHundredMillion$", "-test.timeout", "0")
 	c.Env = append(os.Environ(), soakDir+"="+dir)
@@ -90,7 +94,7 @@ func soakOrders(t *testing.T, path string, rows int) int64 {
 		if i >= 0 {
 			line = strconv.AppendInt(line[:0], int64(i), 10)
 			line = append(line, ",C"...)
-			line = strconv.AppendInt(line, int64(i)*7919%2_500_000, 10)
+			line = strconv.AppendInt(line, int64(i)*7919%250_000, 10)
 			line = append(line, ",2017-11-"...)
 			line = append(line, byte('0'+(i%28+1)/10), byte('0'+(i%28+1)%10), ',')
 			line = append(line, regions[i%4]...)

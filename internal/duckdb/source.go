@@ -73,21 +73,34 @@ func (w *work) otherDataset(ctx context.Context) (*source, error) {
 	of := w.job.Extract.Dataset
 	slot := flow.Slot{Pipeline: of["pipeline"], Step: of["step"], Time: w.job.Slot.Time, Params: of["params"]}
 	if at := of["at"]; at != "" {
-		t, err := parseInstant(at)
-		if err != nil {
-			return nil, &flow.Error{Op: "read dataset " + slot.Pipeline + "." + slot.Step, Kind: flow.Invalid, Err: err}
+		var err error
+		if slot.Time, err = w.slotAt(slot, at); err != nil {
+			return nil, err
 		}
-		slot.Time = flow.TimeName(t)
 	}
 	d, err := w.Store.CurrentDataset(ctx, slot)
-	if flow.KindOf(err) == flow.NotFound && of["at"] == "" {
-		d, err = w.Store.Latest(ctx, slot)
+	if flow.KindOf(err) == flow.NotFound {
+		return nil, &flow.Error{Op: "read dataset " + slot.Pipeline + "." + slot.Step + " of " + slot.Time, Kind: flow.NotFound, Err: errors.New("no run has published it"),
+			Hint: "Run that pipeline first, or let the step wait: { for: 2h, every: 1m }."}
 	}
 	if err != nil {
 		return nil, err
 	}
 	w.inputs = append(w.inputs, d.Input())
+	w.read = d.Rows
 	return &source{&extract.Source{Kind: "dataset", Schema: d.Schema}, d}, nil
+}
+
+// slotAt is the time of another pipeline's run.
+func (w *work) slotAt(slot flow.Slot, at string) (string, error) {
+	if c, ok := w.Lookup.(flow.Calendar); ok {
+		return c.SlotAt(slot.Pipeline, at)
+	}
+	t, err := parseInstant(at)
+	if err != nil {
+		return "", &flow.Error{Op: "read dataset " + slot.Pipeline + "." + slot.Step, Kind: flow.Invalid, Err: err}
+	}
+	return flow.TimeName(t), nil
 }
 
 // tellRejects says what was rejected and kept: some in the attempt's log, few as a warning.

@@ -233,3 +233,11 @@ type Lookup interface {
 	// Text returns the text (SQL, mostly) that has the content hash.
 	Text(ctx context.Context, hash string) (string, error)
 }
+
+// Calendar is a Lookup that knows when the project's pipelines fire.
+type Calendar interface {
+	// SlotAt is the time, as slots have it, of a pipeline's run that is named by its ds
+	// (2017-11-06) or its instant (2017-11-06T06:00:00Z). It fails with Invalid where there is
+	// no such run, or a day has several.
+	SlotAt(pipeline, at string) (string, error)
+}

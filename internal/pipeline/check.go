@@ -314,6 +314,9 @@ func (d *decoder) templateNames(t *Template, pl *Pipeline, s *Step, p *Project) 
 	if pl != nil {
 		known = append(known, Times...)
 		known = append(known, "run_id", "params", "steps")
+		if pl.hasCursor() {
+			known = append(known, "cursors")
+		}
 	}
 	if s != nil && s.Each != nil {
 		known = append(known, "row")
@@ -327,6 +330,16 @@ func (d *decoder) templateNames(t *Template, pl *Pipeline, s *Step, p *Project) 
 			d.templateName(m, part, known, pl, p)
 		}
 	}
+}
+
+// hasCursor tells whether a step keeps a mark from run to run.
+func (pl *Pipeline) hasCursor() bool {
+	for _, e := range pl.Steps {
+		if x := e.Value.Extract; x != nil && x.Cursor.Value != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // placeIn is the place of a byte of a part's expression.
@@ -365,7 +378,7 @@ func (d *decoder) templateName(m jsonata.Mention, part Part, known []string, pl 
 		if !slices.Contains(names, m.Second) {
 			d.faultIn(pos, didYouMean(m.Second, names), "unknown variable %q", m.Second)
 		}
-	case "steps":
+	case "steps", "cursors":
 		if _, ok := pl.Nodes[m.Second]; !ok {
 			d.faultIn(pos, didYouMean(m.Second, pl.Steps.Keys()), "unknown step %q", m.Second)
 		}

@@ -66,7 +66,7 @@ type Step struct {
 	Wait    *Wait     `yaml:"wait" doc:"Its input may be late."`
 	Each    *Each     `yaml:"each" doc:"Runs the step once for each item, at most 1,000: a list, a param, or STEP.COLUMN for the distinct values of a dataset. The item is row in templates."`
 	RunIf   string    `yaml:"run_if" enum:"success|always|failed" def:"success" doc:"Whether it runs after steps that succeeded, whatever became of them, or only after one failed."`
-	Pool    Str       `yaml:"pool" doc:"A pool of the project, whose number limits how many run at once."`
+	Pool    Str       `yaml:"pool" doc:"A pool of the project, whose number limits how many work at once, over all runs of the host. The wait for a place counts to timeout."`
 	Checks  []Check   `yaml:"checks" doc:"Rules that its dataset must meet."`
 	Keep    *Keep     `yaml:"keep" doc:"Its table is the accumulated whole of all runs."`
 
@@ -110,7 +110,7 @@ type Extract struct {
 	Drift       string   `yaml:"drift" enum:"freeze|add|discard" def:"freeze" doc:"What a column does that the schema does not have."`
 	Rejects     *Limit   `yaml:"rejects" def:"fail" doc:"Whether rows that do not fit fail the step, or are kept aside with their reasons."`
 	OnDuplicate string   `yaml:"on_duplicate" enum:"reject|last" def:"reject" doc:"With keep: what a second row of the same key does."`
-	Cursor      Str      `yaml:"cursor" doc:"A column whose greatest value is kept from run to run."`
+	Cursor      Str      `yaml:"cursor" doc:"A column whose greatest value is kept from run to run: {{ cursors.STEP }} is what earlier runs published, nothing before the first. It moves when the run has published, never back, and not by a back-fill."`
 	OnEmpty     string   `yaml:"on_empty" enum:"fail|ok|skip" def:"fail" doc:"What an input without rows does."`
 	On          string   `yaml:"on" enum:"here|cluster" def:"here" doc:"Where a task that needs no Spark works when the target has a cluster."`
 }

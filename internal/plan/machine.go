@@ -75,7 +75,11 @@ func (c *compiler) begin(to string) object {
 	for _, n := range inputNames {
 		run.put(n, wrap("$states.input."+n))
 	}
-	if c.t.Cluster != nil && c.t.Cluster.Scope == "backfill" {
+	marks := c.marks()
+	if len(marks) > 0 {
+		run.put("cursors", wrap("$states.input.cursors"))
+	}
+	if c.t.Cluster != nil && c.t.Cluster.Scope == "backfill" || len(marks) > 0 {
 		run.put("backfill", wrap("$states.input.backfill ? $states.input.backfill : ''"))
 	}
 	run.put("slot", wrap("$states.input.slot"))

@@ -44,6 +44,7 @@ type Machine struct {
 	Notes    []string          // what a person should know: orders that were added
 	Steps    []string          // the steps in the machine
 	Needs    []string          // Only: the steps whose datasets are read and not made
+	Cursors  []string          // the steps whose marks the input's cursors give, by step
 }
 
 type compiler struct {
@@ -90,7 +91,7 @@ func Compile(p *pipeline.Project, pl *pipeline.Pipeline, o Options) (*Machine, p
 		c.faults.Sort()
 		return nil, c.faults
 	}
-	m := &Machine{Pipeline: pl.Name.Value, Target: o.Target, Text: text, Texts: c.texts, Notes: notes, Needs: c.needs()}
+	m := &Machine{Pipeline: pl.Name.Value, Target: o.Target, Text: text, Texts: c.texts, Notes: notes, Needs: c.needs(), Cursors: c.marks()}
 	for _, n := range c.nodes {
 		if !slices.Contains(m.Steps, n.step.Key) {
 			m.Steps = append(m.Steps, n.step.Key)
@@ -126,7 +127,7 @@ func (c *compiler) refuseUnbuilt() {
 func (c *compiler) refuseStep(s *pipeline.Step) {
 	if x := s.Extract; x != nil {
 		if x.Dataset.Value != "" {
-			c.fault(x.Dataset.Pos, "", "step %q: reading another pipeline's dataset is not built yet", s.Key)
+			c.checkDataset(s, x)
 		}
 		c.refuseConnection(s.Key, pipeline.Str{Value: x.From.Raw, Pos: x.From.Pos})
 	}
@@ -136,8 +137,11 @@ func (c *compiler) refuseStep(s *pipeline.Step) {
 			c.fault(l.Pos, "put a step between: sql: select * from "+from, "step %q loads a step that runs over each item", s.Key)
 		}
 	}
-	if s.Pool.Value != "" {
-		c.fault(s.Pool.Pos, "", "step %q: pools are not built yet", s.Key)
+	if x := s.Extract; x != nil && x.Cursor.Value != "" && s.Each != nil {
+		c.fault(x.Cursor.Pos, "make a step of each item", "step %q: a cursor is one mark, and each item would have its own", s.Key)
+	}
+	if s.Pool.Value != "" && c.t.Engine != "duckdb" {
+		c.fault(s.Pool.Pos, "", "step %q: pools on engine %s are not built yet", s.Key, c.t.Engine)
 	}
 }
 

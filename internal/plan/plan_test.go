@@ -43,6 +43,7 @@ var shapes = map[string]string{
 	"fetch":         `{ a: { extract: { from: db, query: "select x from t where d = {{ ds }} and s = '?'" } }, b: { extract: { from: db, query: select x from t, on_empty: skip, columns: { x: int } }, sql: select x + 1 as x from source, wait: { for: 1h }, retry: { attempts: 2 }, timeout: 1h }, c: { sql: select * from b } }`,
 	"fetch_rest":    `{ a: { extract: { from: api, path: "/items/{{ ds }}", params: { since: "{{ data_interval_start }}", n: 3 }, records: "{{ response.items }}", paginate: { next_link: "{{ response.links.next }}" }, total: "{{ response.total }}" }, checks: [ { unique: id } ] }, b: { extract: { from: api, path: "/items/{{ row.id }}/{{ var.lake }}/{{ ds }}", for_each: a, on_404: skip, tolerate: { max: 1% }, paginate: { page: { param: p, start: 0, size: 50, size_param: n } } } } }`,
 	"fetch_each":    `{ a: { each: [x, y], extract: { from: api, path: "/{{ row }}", on_empty: skip, paginate: { cursor: { param: after, value: "{{ response.next & row }}" } } }, sql: select * from source } }`,
+	"cursor":        `{ a: { extract: { from: db, query: "select * from t where at > {{ cursors.a ? cursors.a : '2017-01-01' }}", cursor: at } }, b: { sql: select 1 as x } }`,
 	"fetch_guarded": `{ a: { extract: { from: db, query: select 1 }, keep: { mode: append } }, b: { run: { argv: [b] }, after: a, run_if: failed } }`,
 	"index":         `{ a: { sql: select 1 as x, load: { to: find, index: "a_{{ target }}", id: x, mode: upsert, version: x, delete_when: "x > {{ params.n }}", rejects: { max: 5 } } }, b: { load: { from: a, to: find, index: b, id: [x, y], mode: swap, scope: month, keep_old: 2, mapping: { x: keyword } } }, c: { load: { from: a, to: find, index: c, id: x, mode: mirror, max_delete: 5% } } }`,
 	"raw_state":     `{ a: { state: { Type: Wait, Seconds: 5 } }, b: { state: { Type: Task, Resource: "arn:aws:states:::sns:publish", Arguments: { Message: "{{ ds }}" } }, after: a } }`,
@@ -181,7 +182,8 @@ func TestRefusals(t *testing.T) {
 	for _, c := range []struct{ steps, target, want string }{
 		{`{ a: { spark: { script: x.py, output: rows }, checks: [ { not_null: x } ], each: [p, q] } }`, "far", "do not go together with each"},
 		{`{ a: { extract: { from: c, query: select 1 } } }`, "local", "connections of type later are not built yet"},
-		{`{ a: { extract: { dataset: p.q } } }`, "local", "another pipeline's dataset is not built yet"},
+		{`{ a: { extract: { dataset: nope.q } } }`, "local", "unknown pipeline \"nope\""},
+		{`{ a: { extract: { dataset: p.a } } }`, "local", "a dataset of its own pipeline"},
 		{`{ a: { sql: select 1 as x }, b: { state: { Type: Choice } } }`, "local", `type "Choice" cannot stand in a graph`},
 		{`{ a: { sql: select 1 as x, each: [b] }, b: { extract: { from: api, for_each: a } } }`, "local", "step \"b\" asks for each row of a step that runs over each item"},
 		{`{ a: { sql: select 1 as x }, b: { each: [b], extract: { from: api, for_each: a } } }`, "local", "step \"b\" has each and for_each"},

@@ -353,9 +353,12 @@ func (c *compiler) query(text string, values []*pipeline.Template, dialect strin
 func (c *compiler) extract(s *pipeline.Step, sc scope) object {
 	x := s.Extract
 	o := object{}
-	if pipeline.IsConnection(x.From.Raw) {
+	switch {
+	case x.Dataset.Value != "":
+		o.put("dataset", c.dataset(x, sc))
+	case pipeline.IsConnection(x.From.Raw):
 		o.put("connection", x.From.Raw)
-	} else {
+	default:
 		o.put("from", c.text(&x.From, sc))
 	}
 	o.putSome("format", x.Format)
@@ -379,6 +382,44 @@ func (c *compiler) extract(s *pipeline.Step, sc scope) object {
 	o.putSome("on_empty", x.OnEmpty)
 	o.putSome("cursor", x.Cursor.Value)
 	return o
+}
+
+// dataset names another pipeline's dataset: of the same ds, unless at says otherwise.
+func (c *compiler) dataset(x *pipeline.Extract, sc scope) object {
+	of, step, _ := strings.Cut(x.Dataset.Value, ".")
+	o := object{{"pipeline", of}, {"step", step}, {"at", wrap("$run.ds")}}
+	if x.At != nil {
+		o.set("at", c.text(x.At, sc))
+	}
+	return o
+}
+
+// checkDataset looks whether the project has the other pipeline and its step.
+func (c *compiler) checkDataset(s *pipeline.Step, x *pipeline.Extract) {
+	of, step, _ := strings.Cut(x.Dataset.Value, ".")
+	pl, ok := c.project.Pipeline(of)
+	switch {
+	case c.t.Engine != "duckdb":
+		c.fault(x.Dataset.Pos, "", "step %q: reading another pipeline's dataset on engine %s is not built yet", s.Key, c.t.Engine)
+	case !ok:
+		c.fault(x.Dataset.Pos, nearest(of, c.project.PipelineNames()), "step %q reads the dataset of an unknown pipeline %q", s.Key, of)
+	case pl == c.pl:
+		c.fault(x.Dataset.Pos, "name the step as a table, or previous for its last time", "step %q reads a dataset of its own pipeline", s.Key)
+	default:
+		from, ok := pl.TableStep(step)
+		if !ok {
+			c.fault(x.Dataset.Pos, nearest(step, pl.Steps.Keys()), "step %q: pipeline %q has no step %q that makes a dataset", s.Key, of, step)
+		} else if pl.Steps[pl.Nodes[from]].Value.Each != nil {
+			c.fault(x.Dataset.Pos, "put a step between, in "+pl.File+": sql: select * from "+step, "step %q reads a step that runs over each item", s.Key)
+		}
+	}
+}
+
+func nearest(word string, words []string) string {
+	if n := pipeline.Nearest(word, words); n != "" {
+		return fmt.Sprintf("did you mean %q?", n)
+	}
+	return ""
 }
 
 func limit(l *pipeline.Limit) object {
@@ -545,6 +586,17 @@ func (c *compiler) whenLoaded(n node, flip, to string) string {
 	return choice
 }
 
+// marks are the steps that keep a mark from run to run.
+func (c *compiler) marks() []string {
+	var out []string
+	for _, n := range c.nodes {
+		if x := n.step.Extract; x != nil && x.Cursor.Value != "" && !n.load {
+			out = append(out, n.step.Key)
+		}
+	}
+	return out
+}
+
 // publish writes the last state of a run that made datasets: it makes them the current ones.
 func (c *compiler) publish() string {
 	var parts []string
@@ -563,8 +615,16 @@ func (c *compiler) publish() string {
 			parts = append(parts, inputOf(n.step.Key)+items+".outputs.*.manifest")
 		}
 	}
+	arguments := object{{"datasets", wrap("[" + strings.Join(parts, ",") + "]")}}
+	if marks := c.marks(); len(marks) > 0 {
+		for i, step := range marks {
+			marks[i] = "'" + step + "':" + inputOf(step) + ".cursor"
+		}
+		// A back-fill goes over old times: the mark is not its to move.
+		arguments.put("cursors", wrap("$run.backfill != '' ? {} : {"+strings.Join(marks, ",")+"}"))
+	}
 	o := object{{"Type", "Task"}, {"Resource", resource("publish")},
-		{"Arguments", object{{"datasets", wrap("[" + strings.Join(parts, ",") + "]")}}},
+		{"Arguments", arguments},
 		{"Retry", []any{object{{"ErrorEquals", flow.Retriable()}, {"IntervalSeconds", 2}, {"MaxAttempts", 5}, {"BackoffRate", 2}}}},
 		{"Output", wrap("$states.input")}, {"End", true}}
 	c.put("run.publish", o)

@@ -5,14 +5,12 @@ package emr
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -40,10 +38,9 @@ type Config struct {
 	Path     string // where those programs are looked for, as PATH says it
 	// Spark finds the Spark that steps run on; version is the cluster's, empty if not known.
 	Spark    func(ctx context.Context, version string) (*Spark, error)
-	Cores    int         // of a driver; default: the machine's
-	MemoryMB int         // of all drivers together; default: two thirds of the machine's
-	Faults   *Faults     // what goes wrong; nil: nothing
-	Changed  func(Event) // is told of every change of a state, once it is kept; one at a time; nil: nobody is
+	Cores    int     // of a driver; default: the machine's
+	MemoryMB int     // of all drivers together; default: two thirds of the machine's
+	Faults   *Faults // what goes wrong; nil: nothing
 	Log      *slog.Logger
 }
 
@@ -112,7 +109,6 @@ func New(c Config) (*Service, error) {
 			if err := s.store.save(cl); err != nil {
 				return nil, err
 			}
-			s.tell(cl)
 		}
 	}
 	return s, nil
@@ -187,17 +183,6 @@ func (s *Service) save(c *Cluster) {
 		return
 	}
 	delete(s.unsaved, c)
-	s.tell(c)
-}
-
-// tell tells what has happened and is kept.
-func (s *Service) tell(c *Cluster) {
-	if s.c.Changed != nil {
-		for _, e := range c.events {
-			s.c.Changed(e)
-		}
-	}
-	c.events = nil
 }
 
 // wake makes Run look again.
@@ -232,7 +217,7 @@ func (s *Service) Serve(ctx context.Context, c awsjson.Call) (any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out, err := op(&call{Service: s, region: c.Region, now: s.c.Now(), changes: !reads(c.Operation)}, c)
+	out, err := op(&call{Service: s, region: c.Region, now: s.c.Now()}, c)
 	if fault.lost {
 		return nil, awsjson.ErrNoAnswer
 	}
@@ -264,15 +249,8 @@ func (s *Service) named(c awsjson.Call) (names []string) {
 // call is one call under the service's lock.
 type call struct {
 	*Service
-	region  string
-	now     time.Time
-	changes bool  // it is to change what it finds
-	fault   error // what was found cannot be kept, so it is not to be changed
-}
-
-// reads tells whether an operation changes nothing.
-func reads(operation string) bool {
-	return strings.HasPrefix(operation, "Describe") || strings.HasPrefix(operation, "List") || strings.HasPrefix(operation, "Get")
+	region string
+	now    time.Time
 }
 
 type operation func(*call, awsjson.Call) (any, error)
@@ -291,9 +269,7 @@ func op[I, O any](f func(*call, *I) (*O, error)) operation {
 	}
 }
 
-// find brings a cluster of the call's region up to the call's time; nil if there is none, or
-// if there is a fault. What is to be changed is kept first: if the change cannot be, the
-// cluster is put back, and whoever is told of a fault may ask again.
+// find brings a cluster of the call's region up to the call's time; nil if there is none.
 func (c *call) find(id *string) *Cluster {
 	cl := c.all[val(id)]
 	if cl == nil || cl.Region != c.region {
@@ -302,13 +278,6 @@ func (c *call) find(id *string) *Cluster {
 	if cl.advance(c.now) {
 		c.unsaved[cl] = true
 		c.wake()
-	}
-	if c.changes && c.unsaved[cl] {
-		if c.fault = c.store.save(cl); c.fault != nil {
-			return nil
-		}
-		delete(c.unsaved, cl)
-		c.tell(cl)
 	}
 	return cl
 }
@@ -320,9 +289,6 @@ func (c *call) cluster(id *string) (*Cluster, error) {
 	}
 	if cl := c.find(id); cl != nil {
 		return cl, nil
-	}
-	if c.fault != nil {
-		return nil, c.fault
 	}
 	e := invalid("Cluster id '%s' is not valid.", *id)
 	e.Code = "NoSuchCluster"
@@ -337,9 +303,6 @@ func (c *call) flow(id *string) (*Cluster, error) {
 	if cl := c.find(id); cl != nil {
 		return cl, nil
 	}
-	if c.fault != nil {
-		return nil, c.fault
-	}
 	if !clusterID.MatchString(*id) {
 		return nil, refused("Specified job flow ID not valid")
 	}
@@ -350,19 +313,12 @@ func (c *call) flow(id *string) (*Cluster, error) {
 func (c *call) changed(cl *Cluster) error {
 	cl.advance(c.now)
 	c.wake()
-	err := c.store.save(cl)
-	if err != nil && c.all[cl.ID] != nil {
-		was := new(Cluster)
-		if back := read(c.store.file(cl.ID), was); back != nil {
-			return errors.Join(err, back)
-		}
-		*cl = *was
+	if err := c.store.save(cl); err != nil {
+		c.unsaved[cl] = true
+		return err
 	}
-	if err == nil {
-		delete(c.unsaved, cl)
-		c.tell(cl)
-	}
-	return err
+	delete(c.unsaved, cl)
+	return nil
 }
 
 func missing(member string) *awsjson.Error {

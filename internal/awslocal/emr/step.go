@@ -53,7 +53,7 @@ func (c *Cluster) step(id string) *Step {
 // there are more than can be seen.
 func (c *Cluster) addSteps(now time.Time, steps ...*Step) {
 	for _, s := range steps {
-		c.enterStep(now, s, types.StepStatePending)
+		s.State, s.Created = types.StepStatePending, now
 		c.Steps = append(c.Steps, s)
 	}
 	more := len(c.Steps) - maxSeen
@@ -76,22 +76,21 @@ type Result struct {
 
 // stepEnded tells that a step's process is gone, with all that it started.
 func (c *Cluster) stepEnded(now time.Time, s *Step, r Result) {
-	if s == nil || !s.running() {
+	if !s.running() {
 		return
 	}
 	switch {
 	case s.State == types.StepStateCancelPending:
-		c.enterStep(now, s, types.StepStateCancelled)
+		s.State = types.StepStateCancelled
 	case r.OK:
-		c.enterStep(now, s, types.StepStateCompleted)
+		s.State = types.StepStateCompleted
 	case c.State == types.ClusterStateTerminating:
-		s.Message = jobTerminated
-		c.enterStep(now, s, types.StepStateCancelled)
+		s.State, s.Message = types.StepStateCancelled, jobTerminated
 	default:
-		s.Message, s.Failure = r.Message, r.Failure
-		c.enterStep(now, s, types.StepStateFailed)
+		s.State, s.Message, s.Failure = types.StepStateFailed, r.Message, r.Failure
 		c.Erred = true
 	}
+	s.Ended = now
 	if c.State == types.ClusterStateTerminating {
 		if c.Due.Before(now) {
 			c.Due = now
@@ -145,8 +144,7 @@ func (c *Cluster) rest(now time.Time, s *Step) {
 func (c *Cluster) cancelPending(now time.Time, message string) {
 	for _, s := range c.Steps {
 		if s.State == types.StepStatePending {
-			s.Message = message
-			c.enterStep(now, s, types.StepStateCancelled)
+			s.State, s.Message, s.Ended, s.Due = types.StepStateCancelled, message, now, time.Time{}
 		}
 	}
 }
@@ -155,11 +153,10 @@ func (c *Cluster) cancelPending(now time.Time, message string) {
 func (c *Cluster) cancelStep(now time.Time, s *Step, how types.StepCancellationOption) (reason string) {
 	switch s.State {
 	case types.StepStatePending:
-		c.enterStep(now, s, types.StepStateCancelled)
+		s.State, s.Ended, s.Due = types.StepStateCancelled, now, time.Time{}
 		c.rest(now, s)
 	case types.StepStateRunning:
-		s.Cancel = how
-		c.enterStep(now, s, types.StepStateCancelPending)
+		s.State, s.Cancel = types.StepStateCancelPending, how
 	case types.StepStateCancelPending:
 		if how == types.StepCancellationOptionTerminateProcess {
 			s.Cancel = how
