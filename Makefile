@@ -55,6 +55,7 @@ generate: build ## print the pages and schemas that the binary describes
 	bin/tidemill schema > docs/pipeline.schema.json
 	bin/tidemill schema --project > docs/tidemill.schema.json
 	bin/tidemill schema --sql > docs/manual/sql-constructs.md
+	bin/tidemill schema --connections > docs/connections.md
 
 lint: $(CACHE)/bin/golangci-lint
 	$(CACHE)/bin/golangci-lint run --allow-parallel-runners --build-tags $(TAGS) ./...
@@ -65,8 +66,8 @@ $(CACHE)/bin/golangci-lint:
 check: build node lint ## format, vet, lint, generated files
 	@test -z "$$(gofmt -l cmd internal)" || { gofmt -l cmd internal; echo "gofmt: run make fmt"; exit 1; }
 	$(GO) vet -tags $(TAGS) ./...
-	@d=$$(mktemp -d) && cp docs/format.md docs/*.json docs/manual/sql-constructs.md $$d && $(MAKE) --no-print-directory generate >/dev/null && \
-	for f in format.md pipeline.schema.json tidemill.schema.json manual/sql-constructs.md; do diff -u $$d/$$(basename $$f) docs/$$f || { echo "docs/$$f differs from what the binary prints: commit it"; exit 1; }; done
+	@d=$$(mktemp -d) && cp docs/format.md docs/connections.md docs/*.json docs/manual/sql-constructs.md $$d && $(MAKE) --no-print-directory generate >/dev/null && \
+	for f in format.md connections.md pipeline.schema.json tidemill.schema.json manual/sql-constructs.md; do diff -u $$d/$$(basename $$f) docs/$$f || { echo "docs/$$f differs from what the binary prints: commit it"; exit 1; }; done
 
 clean: ## remove what was built
 	rm -rf bin

@@ -48,6 +48,9 @@ func rest(ctx context.Context, s settings) error {
 	}
 	defer stop()
 	project := filepath.Join(s.dir, "rest")
+	if err := os.RemoveAll(project); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Join(project, "pipelines"), 0o700); err != nil {
 		return err
 	}

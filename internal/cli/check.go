@@ -267,13 +267,13 @@ func (a *app) preview(name, from string, n int) error {
 }
 
 func (a *app) schemaCommand() *cobra.Command {
-	var project, reference, manifest, sql bool
+	var project, reference, manifest, sql, connections bool
 	c := &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of the file format, or accept a dataset's new schema",
 		Long: "Prints the JSON Schema of pipeline files, so that editors complete them:\n\n" +
 			"  # yaml-language-server: $schema=../pipeline.schema.json",
-		Example: "  tidemill schema > pipeline.schema.json\n  tidemill schema --project > tidemill.schema.json\n  tidemill schema --reference > format.md\n  tidemill schema --sql > sql-constructs.md\n  tidemill schema accept orders clean",
+		Example: "  tidemill schema > pipeline.schema.json\n  tidemill schema --project > tidemill.schema.json\n  tidemill schema --reference > format.md\n  tidemill schema --sql > sql-constructs.md\n  tidemill schema --connections > connections.md\n  tidemill schema accept orders clean",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var text []byte
@@ -284,6 +284,8 @@ func (a *app) schemaCommand() *cobra.Command {
 				text = dataset.ManifestSchema
 			case sql:
 				text = constructsPage()
+			case connections:
+				text = []byte(connectionsPage())
 			default:
 				text = pipeline.Schema(project, connectors())
 			}
@@ -294,6 +296,7 @@ func (a *app) schemaCommand() *cobra.Command {
 	c.Flags().BoolVar(&project, "project", false, "the schema of tidemill.yaml")
 	c.Flags().BoolVar(&reference, "reference", false, "the reference page in Markdown")
 	c.Flags().BoolVar(&manifest, "manifest", false, "the schema of a dataset's manifest")
+	c.Flags().BoolVar(&connections, "connections", false, "the page of the types of connection, in Markdown")
 	c.Flags().BoolVar(&sql, "sql", false, "the table of what SQL may use, in Markdown")
 	c.AddCommand(&cobra.Command{
 		Use:   "accept PIPELINE STEP",
