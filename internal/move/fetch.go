@@ -181,7 +181,7 @@ func (f *fetching) batches(ctx context.Context, s flow.Source, q flow.Query) ([]
 	if err != nil {
 		return nil, nil, err
 	}
-	parts, err := f.write(ctx, schema, func(yield func(flow.Batch, error) bool) {
+	parts, err := f.write(ctx, &schema, func(yield func(flow.Batch, error) bool) {
 		for b, err := range rows {
 			if err != nil {
 				yield(nil, err)
@@ -368,27 +368,28 @@ func tableName(step string) string {
 	return step
 }
 
-// write writes batches as the dataset's Parquet files, each of about PartBytes.
-func (f *fetching) write(ctx context.Context, schema flow.Schema, rows iter.Seq2[flow.Batch, error]) ([]flow.File, error) {
-	as, err := format.ArrowSchema(schema)
-	if err != nil {
-		return nil, err
-	}
-	if f.high, err = newHighest(schema, f.job.Extract.Cursor); err != nil {
-		return nil, err
-	}
-	w := &partWriter{f: f, ctx: ctx, schema: as}
+// write writes batches as the dataset's Parquet files, each of about PartBytes. The schema is
+// not looked at before the first batch.
+func (f *fetching) write(ctx context.Context, schema *flow.Schema, rows iter.Seq2[flow.Batch, error]) ([]flow.File, error) {
+	f.high = nil
+	w := &partWriter{f: f, ctx: ctx}
 	for b, err := range ahead(rows, f.cancel) {
+		if err == nil && w.schema == nil {
+			if w.schema, err = format.ArrowSchema(*schema); err == nil {
+				f.high, err = newHighest(*schema, f.job.Extract.Cursor)
+			}
+		}
 		if err == nil {
 			f.high.look(b)
 			err = w.add(b)
-			b.Release()
 		}
+		release(b)
 		if err != nil {
 			return nil, errors.Join(err, w.abort())
 		}
 	}
-	return w.files, w.end()
+	err := w.end()
+	return w.files, err
 }
 
 // partWriter writes one file after another.
@@ -495,6 +496,7 @@ func ahead[T any](seq iter.Seq2[T, error], cancel func()) iter.Seq2[T, error] {
 			if i.broken != nil {
 				panic(i.broken) // the task's own, for whoever looks after panics of tasks
 			}
+			done = i.err != nil // after an error the sequence ends by itself
 			if !yield(i.v, i.err) {
 				return
 			}

@@ -41,36 +41,37 @@ func (f *fetching) pages(ctx context.Context, s flow.Pages, q flow.Query) ([]flo
 	if err != nil {
 		return nil, nil, err
 	}
-	d := &decoding{f: f, file: file}
+	d := &decoding{f: f, file: file, known: known}
 	live := ahead(f.live(ctx, s, q, k), f.cancel)
 	if known && f.job.Extract.Drift != "add" {
 		d.schema = format.Merge(f.job.Extract.Columns, file.Columns)
-		parts, err := f.write(ctx, d.schema, d.batches(ctx, live))
+		parts, err := f.write(ctx, &d.schema, d.batches(ctx, live))
 		return parts, d.schema, f.drifted(err)
 	}
-	if err := d.infer(live); err != nil {
-		return nil, nil, err
-	}
-	found := d.found()
-	d.schema = format.Merge(f.job.Extract.Columns, found)
-	if known {
-		d.schema = format.Merge(f.job.Extract.Columns, file.Columns)
-		for _, c := range found {
-			if format.Index(d.schema, c.Name) < 0 {
-				d.schema = append(d.schema, c)
-				f.warn("%s has the new field %s, which was added", f.job.Extract.Connection, c.Name)
-			}
+	parts, err := f.write(ctx, &d.schema, d.guessed(ctx, live))
+	if errors.Is(err, errOtherwise) {
+		// Nothing of it counts: all pages are read again, by what they are as a whole.
+		if err := f.rejects.Close(); err != nil {
+			return nil, nil, err
 		}
+		f.stats, f.failed, f.warnings, f.rejects = format.Stats{}, 0, nil, format.RejectLog{Dir: f.Temp}
+		d.schema = d.current()
+		parts, err = f.write(ctx, &d.schema, d.batches(ctx, k.kept(ctx)))
+	}
+	if err != nil {
+		return nil, nil, f.drifted(err)
 	}
 	if len(d.schema) == 0 {
 		return nil, nil, f.nothing()
 	}
-	f.warnings = slices.DeleteFunc(f.warnings, func(w string) bool { return d.warned[w] }) // it is told of them again
-	parts, err := f.write(ctx, d.schema, d.batches(ctx, k.kept(ctx)))
-	if err == nil && !known && len(found) > 0 {
+	if known {
+		for _, c := range d.schema[len(format.Merge(f.job.Extract.Columns, file.Columns)):] {
+			f.warn("%s has the new field %s, which was added", f.job.Extract.Connection, c.Name)
+		}
+	} else if len(d.found()) > 0 {
 		err = f.keepSchema(ctx, b, name, format.SchemaFile{Columns: d.schema, Dialect: d.dialect()})
 	}
-	return parts, d.schema, f.drifted(err)
+	return parts, d.schema, err
 }
 
 // nothing is what an extract without a single record and without columns gives.
@@ -198,8 +199,8 @@ func (f *fetching) live(ctx context.Context, s flow.Pages, q flow.Query, k *keep
 type decoding struct {
 	f      *fetching
 	file   format.SchemaFile
+	known  bool // file is there
 	schema flow.Schema
-	warned map[string]bool
 
 	json   format.JSONInference
 	csv    *format.Inference
@@ -209,33 +210,77 @@ type decoding struct {
 
 func (d *decoding) name(p flow.Page) string { return p.Name + " of " + d.f.job.Extract.Connection }
 
-// infer looks at all pages.
-func (d *decoding) infer(pages iter.Seq2[flow.Page, error]) error {
-	d.warned = map[string]bool{}
-	for p, err := range pages {
-		if err != nil {
-			return err
-		}
-		d.f.stats.Bytes += int64(len(p.Body))
-		d.f.stats.Read += p.Records
-		d.f.progress("read " + d.name(p))
-		if p.Failed != "" {
-			if err := d.f.bearFailed(p, false); err != nil {
-				return err
+// errOtherwise says that a later page changed what the pages before it were read as.
+var errOtherwise = errors.New("a later page is otherwise")
+
+// guessed looks at all pages, and decodes each while it is at hand as if no later one changed
+// what is known of the columns by then: most APIs show their columns on the first page. Where
+// one does, it only looks at the rest, and ends with errOtherwise.
+func (d *decoding) guessed(ctx context.Context, pages iter.Seq2[flow.Page, error]) iter.Seq2[flow.Batch, error] {
+	return func(yield func(flow.Batch, error) bool) {
+		var j *format.JSONReader
+		defer func() {
+			if j != nil {
+				j.Release()
 			}
-			continue
+		}()
+		wrong := false
+		for p, err := range pages {
+			if err == nil && p.Failed == "" {
+				err = d.infer(p)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			now := d.current()
+			switch {
+			case wrong, p.Format == "csv", j != nil && !slices.Equal(now, d.schema):
+				wrong = true
+				d.f.stats.Read += p.Records // for the progress
+				d.f.progress("read " + d.name(p))
+				continue
+			case j == nil && len(now) > 0:
+				d.schema = now
+				if j, err = format.NewJSONReader(d.f.reading(now)); err != nil {
+					yield(nil, err)
+					return
+				}
+			}
+			if !d.page(ctx, j, p, yield) {
+				return
+			}
 		}
-		if p.Format == "csv" {
-			err = d.inferCSV(p)
-		} else {
-			err = d.json.AddBytes(p.Body, p.Format == "ndjson")
-		}
-		if err != nil {
-			return err
+		switch {
+		case wrong:
+			yield(nil, errOtherwise)
+		case j != nil:
+			j.Flush(yield)
 		}
 	}
-	d.f.stats, d.f.failed = format.Stats{}, 0 // all is counted again when it is encoded
-	return nil
+}
+
+// infer looks at one page.
+func (d *decoding) infer(p flow.Page) error {
+	if p.Format == "csv" {
+		return d.inferCSV(p)
+	}
+	return d.json.AddBytes(p.Body, p.Format == "ndjson")
+}
+
+// current is the schema by what is known so far.
+func (d *decoding) current() flow.Schema {
+	columns := d.f.job.Extract.Columns
+	if !d.known {
+		return format.Merge(columns, d.found())
+	}
+	schema := format.Merge(columns, d.file.Columns)
+	for _, c := range d.found() {
+		if format.Index(schema, c.Name) < 0 {
+			schema = append(schema, c)
+		}
+	}
+	return schema
 }
 
 // decideCSV decides how a page of CSV is written; the first decides for all.
@@ -304,28 +349,32 @@ func (d *decoding) batches(ctx context.Context, pages iter.Seq2[flow.Page, error
 				yield(nil, err)
 				return
 			}
-			if p.Warning != "" {
-				d.f.warn("%s: %s", d.f.job.Extract.Connection, p.Warning)
+			if !d.page(ctx, j, p, yield) {
+				return
 			}
-			switch {
-			case p.Failed != "":
-				if err := d.f.bearFailed(p, true); err != nil {
-					yield(nil, err)
-					return
-				}
-			case p.Format == "csv":
-				if !d.csvBatches(ctx, p, yield) {
-					return
-				}
-			default:
-				if !j.ReadBytes(ctx, d.name(p), p.Body, p.Format == "ndjson", yield) {
-					return
-				}
-			}
-			d.f.progress("read " + d.name(p))
 		}
 		j.Flush(yield)
 	}
+}
+
+// page decodes one page; j may be nil for one without records.
+func (d *decoding) page(ctx context.Context, j *format.JSONReader, p flow.Page, yield func(flow.Batch, error) bool) bool {
+	if p.Warning != "" {
+		d.f.warn("%s: %s", d.f.job.Extract.Connection, p.Warning)
+	}
+	d.f.progress("read " + d.name(p))
+	switch {
+	case p.Failed != "":
+		if err := d.f.bearFailed(p); err != nil {
+			return yield(nil, err) && false
+		}
+		return true
+	case p.Format == "csv":
+		return d.csvBatches(ctx, p, yield)
+	case j == nil:
+		return true
+	}
+	return j.ReadBytes(ctx, d.name(p), p.Body, p.Format == "ndjson", yield)
 }
 
 func (d *decoding) csvBatches(ctx context.Context, p flow.Page, yield func(flow.Batch, error) bool) bool {
@@ -357,12 +406,10 @@ func (d *decoding) csvBatches(ctx context.Context, p flow.Page, yield func(flow.
 
 // bearFailed counts a row of for_each that failed, keeps it as a reject, and fails where
 // there are more than tolerate says.
-func (f *fetching) bearFailed(p flow.Page, keep bool) error {
+func (f *fetching) bearFailed(p flow.Page) error {
 	f.failed++
-	if keep {
-		if err := f.rejects.Add(format.Reject{Reason: p.Failed, File: p.Name + " of " + f.job.Extract.Connection, Text: format.Raw(p.Body)}); err != nil {
-			return err
-		}
+	if err := f.rejects.Add(format.Reject{Reason: p.Failed, File: p.Name + " of " + f.job.Extract.Connection, Text: format.Raw(p.Body)}); err != nil {
+		return err
 	}
 	if t := f.job.Tolerate; t.Mode == "max" && t.Percent == 0 && f.failed > t.Max {
 		return f.tooManyFailed()
