@@ -44,7 +44,6 @@ func (c *call) runJobFlow(in *emr.RunJobFlowInput) (*emr.RunJobFlowOutput, error
 	cl.addSteps(c.now, steps...)
 	cl.provision(c.now)
 	if err := c.changed(cl); err != nil {
-		delete(c.unsaved, cl)
 		return nil, err
 	}
 	c.all[cl.ID] = cl

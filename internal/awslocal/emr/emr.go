@@ -5,12 +5,14 @@ package emr
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -217,7 +219,7 @@ func (s *Service) Serve(ctx context.Context, c awsjson.Call) (any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out, err := op(&call{Service: s, region: c.Region, now: s.c.Now()}, c)
+	out, err := op(&call{Service: s, region: c.Region, now: s.c.Now(), changes: !reads(c.Operation)}, c)
 	if fault.lost {
 		return nil, awsjson.ErrNoAnswer
 	}
@@ -249,8 +251,15 @@ func (s *Service) named(c awsjson.Call) (names []string) {
 // call is one call under the service's lock.
 type call struct {
 	*Service
-	region string
-	now    time.Time
+	region  string
+	now     time.Time
+	changes bool  // it is to change what it finds
+	fault   error // what was found cannot be kept, so it is not to be changed
+}
+
+// reads tells whether an operation changes nothing.
+func reads(operation string) bool {
+	return strings.HasPrefix(operation, "Describe") || strings.HasPrefix(operation, "List") || strings.HasPrefix(operation, "Get")
 }
 
 type operation func(*call, awsjson.Call) (any, error)
@@ -269,7 +278,9 @@ func op[I, O any](f func(*call, *I) (*O, error)) operation {
 	}
 }
 
-// find brings a cluster of the call's region up to the call's time; nil if there is none.
+// find brings a cluster of the call's region up to the call's time; nil if there is none, or
+// if there is a fault. What is to be changed is kept first: if the change cannot be, the
+// cluster is put back, and whoever is told of a fault may ask again.
 func (c *call) find(id *string) *Cluster {
 	cl := c.all[val(id)]
 	if cl == nil || cl.Region != c.region {
@@ -278,6 +289,12 @@ func (c *call) find(id *string) *Cluster {
 	if cl.advance(c.now) {
 		c.unsaved[cl] = true
 		c.wake()
+	}
+	if c.changes && c.unsaved[cl] {
+		if c.fault = c.store.save(cl); c.fault != nil {
+			return nil
+		}
+		delete(c.unsaved, cl)
 	}
 	return cl
 }
@@ -289,6 +306,9 @@ func (c *call) cluster(id *string) (*Cluster, error) {
 	}
 	if cl := c.find(id); cl != nil {
 		return cl, nil
+	}
+	if c.fault != nil {
+		return nil, c.fault
 	}
 	e := invalid("Cluster id '%s' is not valid.", *id)
 	e.Code = "NoSuchCluster"
@@ -303,6 +323,9 @@ func (c *call) flow(id *string) (*Cluster, error) {
 	if cl := c.find(id); cl != nil {
 		return cl, nil
 	}
+	if c.fault != nil {
+		return nil, c.fault
+	}
 	if !clusterID.MatchString(*id) {
 		return nil, refused("Specified job flow ID not valid")
 	}
@@ -313,12 +336,15 @@ func (c *call) flow(id *string) (*Cluster, error) {
 func (c *call) changed(cl *Cluster) error {
 	cl.advance(c.now)
 	c.wake()
-	if err := c.store.save(cl); err != nil {
-		c.unsaved[cl] = true
-		return err
+	err := c.store.save(cl)
+	if err != nil && c.all[cl.ID] != nil {
+		was := new(Cluster)
+		if back := read(c.store.file(cl.ID), was); back != nil {
+			return errors.Join(err, back)
+		}
+		*cl = *was
 	}
-	delete(c.unsaved, cl)
-	return nil
+	return err
 }
 
 func missing(member string) *awsjson.Error {

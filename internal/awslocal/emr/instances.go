@@ -364,6 +364,9 @@ func (c *call) modifyInstanceGroups(in *emr.ModifyInstanceGroupsInput) (*emr.Mod
 	changed := map[*Cluster]bool{}
 	for _, m := range in.InstanceGroups {
 		cl := c.owner(val(m.InstanceGroupId))
+		if c.fault != nil {
+			return nil, c.fault
+		}
 		if cl == nil || in.ClusterId != nil && *in.ClusterId != cl.ID {
 			return nil, refused("Instance group id '%s' is not valid.", val(m.InstanceGroupId))
 		}

@@ -76,7 +76,7 @@ type Result struct {
 
 // stepEnded tells that a step's process is gone, with all that it started.
 func (c *Cluster) stepEnded(now time.Time, s *Step, r Result) {
-	if !s.running() {
+	if s == nil || !s.running() {
 		return
 	}
 	switch {

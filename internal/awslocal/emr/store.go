@@ -17,10 +17,13 @@ import (
 const keptFor = 60 * 24 * time.Hour
 
 // store keeps a file for each cluster, and one of what belongs to none.
-type store struct{ dir string }
+type store struct {
+	dir   string
+	write func(file string, v any) error // write
+}
 
 func openStore(dir string) (*store, error) {
-	s := &store{dir}
+	s := &store{dir, write}
 	if err := os.MkdirAll(filepath.Join(dir, "clusters"), 0o700); err != nil {
 		return nil, &flow.Error{Op: "use the folder " + dir, Err: err}
 	}
@@ -61,7 +64,7 @@ func (s *store) clusters(now time.Time) ([]*Cluster, error) {
 	return all, nil
 }
 
-func (s *store) save(c *Cluster) error { return write(s.file(c.ID), c) }
+func (s *store) save(c *Cluster) error { return s.write(s.file(c.ID), c) }
 
 func unreadable(file string, err error) error {
 	return &flow.Error{Op: "read the state in " + file, Kind: flow.Invalid, Err: err, Hint: "move the file away, and what it holds is forgotten"}

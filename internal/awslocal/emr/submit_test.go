@@ -88,26 +88,3 @@ func TestMemory(t *testing.T) {
 		}
 	}
 }
-
-// TestUnreadable tells which file of the state cannot be read.
-func TestUnreadable(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	s, err := openStore(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(s.file("j-X"), []byte(`{"ID": "j-`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, err = s.clusters(zero)
-	if err == nil || !strings.Contains(err.Error(), "read the state in "+s.file("j-X")) {
-		t.Errorf("got %v", err)
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.save(&Cluster{ID: "j-Y"}); err == nil || !strings.Contains(err.Error(), "write the state of EMR") {
-		t.Errorf("got %v", err)
-	}
-}

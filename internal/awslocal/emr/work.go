@@ -57,7 +57,7 @@ func (s *Service) tend(c *Cluster) {
 			w := s.newWorker(c)
 			s.begin(st.ID, func(ctx context.Context, j *job) {
 				r := w.step(ctx, j, st)
-				s.finish(c, st.ID, func() { c.stepEnded(s.c.Now(), st, r) })
+				s.finish(c, st.ID, func() { c.stepEnded(s.c.Now(), c.step(st.ID), r) })
 			})
 		}
 		switch {
