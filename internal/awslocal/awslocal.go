@@ -51,8 +51,20 @@ type Config struct {
 	Path   string                                                        // PATH of the programs that are steps of clusters
 	Faults *emr.Faults                                                   // what goes wrong with clusters; nil: nothing
 	Spark  func(ctx context.Context, version string) (*emr.Spark, error) // finds the Spark of steps
-	Log    *slog.Logger                                                  // nil: nothing is logged
-	Ready  func(url string)                                              // called once it answers
+	// Changed is told of every change of a cluster's or step's state, Called of every call that
+	// was answered; from several goroutines. Nil: nobody is.
+	Changed func(emr.Event)
+	Called  func(Called)
+	Log     *slog.Logger     // nil: nothing is logged
+	Ready   func(url string) // called once it answers
+}
+
+// Called is a call that was answered.
+type Called struct {
+	Time    time.Time
+	Service string // as signatures name it: s3, elasticmapreduce
+	What    string // the operation, or of services without: PUT /bucket/key
+	Status  int    // of HTTP; 0: the connection was cut
 }
 
 // Serve serves until ctx ends, which is no error.
@@ -91,7 +103,7 @@ func Serve(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	clusters, err := emr.New(emr.Config{
-		Dir: filepath.Join(dir, "emr"), Pace: c.Pace, Now: clock.now, Wake: clock.moved, Files: s3, Endpoint: at, Path: c.Path, Spark: c.Spark, Faults: c.Faults, Log: c.Log,
+		Dir: filepath.Join(dir, "emr"), Pace: c.Pace, Now: clock.now, Wake: clock.moved, Files: s3, Endpoint: at, Path: c.Path, Spark: c.Spark, Faults: c.Faults, Changed: c.Changed, Log: c.Log,
 	})
 	if err != nil {
 		return err
@@ -105,7 +117,7 @@ func Serve(ctx context.Context, c Config) (err error) {
 	go func() { worked <- clusters.Run(work) }()
 	defer func() { end(); err = errors.Join(err, <-worked) }()
 	server := &http.Server{
-		Handler:           guard(&front{services: services, log: c.Log}),
+		Handler:           guard(&front{services: services, log: c.Log, called: c.Called, now: clock.now}),
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
@@ -230,11 +242,54 @@ func guard(next http.Handler) http.Handler {
 type front struct {
 	services map[string]http.Handler
 	log      *slog.Logger
+	called   func(Called)
+	now      func() time.Time
+}
+
+// heard is a response whose status is remembered.
+type heard struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader writes the headers.
+func (h *heard) WriteHeader(status int) {
+	if h.status == 0 || h.status < http.StatusOK {
+		h.status = status
+	}
+	h.ResponseWriter.WriteHeader(status)
+}
+
+// Write writes a piece of the body.
+func (h *heard) Write(p []byte) (int, error) {
+	if h.status == 0 {
+		h.status = http.StatusOK
+	}
+	return h.ResponseWriter.Write(p)
+}
+
+// Unwrap lets a response be flushed.
+func (h *heard) Unwrap() http.ResponseWriter { return h.ResponseWriter }
+
+// what names a call: by its operation, where the protocol has one.
+func what(r *http.Request) string {
+	if _, op, ok := strings.Cut(r.Header.Get("X-Amz-Target"), "."); ok {
+		return op
+	}
+	if r.Form.Has("Action") {
+		return r.Form.Get("Action")
+	}
+	return r.Method + " " + r.URL.Path
 }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name := service(r)
 	f.log.Debug("request", "service", name, "method", r.Method, "path", r.URL.Path)
+	if f.called != nil {
+		h := &heard{ResponseWriter: w}
+		w = h
+		defer func() { f.called(Called{Time: f.now(), Service: name, What: what(r), Status: h.status}) }()
+	}
 	if s, ok := f.services[name]; ok {
 		s.ServeHTTP(w, r)
 		return

@@ -9,14 +9,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/tidemill/tidemill/internal/awsauth"
 	"github.com/tidemill/tidemill/internal/awslocal"
-	"github.com/tidemill/tidemill/internal/awslocal/emr"
 	"github.com/tidemill/tidemill/internal/dataset"
 	"github.com/tidemill/tidemill/internal/duckdb"
 	"github.com/tidemill/tidemill/internal/flow"
@@ -107,79 +104,6 @@ func (l *lookup) test(ctx context.Context, name string, c pipeline.Connection) (
 		return said, err
 	}
 	return "", &flow.Error{Kind: flow.Invalid, Err: fmt.Errorf("connections of type %s cannot be tested", c.Type)}
-}
-
-func (a *app) localCommand() *cobra.Command {
-	var cfg awslocal.Config
-	var clock, faults string
-	c := &cobra.Command{
-		Use:   "local",
-		Short: "Offer AWS on localhost: S3, EMR, STS, secrets",
-		Long: "Offers S3, EMR, STS, Secrets Manager and parameters on one port of this machine, for any AWS client:\n\n" +
-			"  export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test\n\n" +
-			"Clusters go through EMR's states at a pace that --emr-pace sets, and their steps really run here.",
-		Example: "  tidemill local\n  tidemill local --addr 127.0.0.1:5000 --dir /data/local\n  tidemill local --memory --emr-pace instant\n  tidemill local --clock 2026-03-08T06:59:00Z",
-		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if cfg.Dir == "" && !cfg.Memory {
-				dir, err := a.findProject()
-				if err != nil {
-					if dir, err = os.Getwd(); err != nil {
-						return err
-					}
-				}
-				cfg.Dir = filepath.Join(dir, ".tidemill", "local")
-			}
-			cfg.Now, cfg.Path, cfg.Spark = a.now, os.Getenv("PATH"), stepSpark
-			var err error
-			if cfg.Clock, err = clockAhead(clock, a.now()); err != nil {
-				return err
-			}
-			if !slices.Contains(emr.Paces, cfg.Pace) {
-				return &usageError{fmt.Errorf("--emr-pace %s: there are %s", cfg.Pace, strings.Join(emr.Paces, ", "))}
-			}
-			if faults != "" {
-				if cfg.Faults, err = emr.ReadFaults(faults); err != nil {
-					return &usageError{err}
-				}
-			}
-			cfg.Ready = func(url string) {
-				if a.json {
-					a.printJSON(map[string]any{"ready": true, "url": url})
-					return
-				}
-				a.print("AWS on localhost is ready: S3, EMR, STS and secrets at %s", url)
-				a.print("  export AWS_ENDPOINT_URL=%s AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1", url)
-			}
-			err = awslocal.Serve(c.Context(), cfg)
-			if errors.Is(context.Cause(c.Context()), errInterrupted) {
-				return nil // being stopped is how it ends
-			}
-			return err
-		},
-	}
-	c.Flags().StringVar(&cfg.Addr, "addr", "127.0.0.1:4566", "the address, on this machine only")
-	c.Flags().StringVar(&cfg.Dir, "dir", "", "where it keeps its state (default: .tidemill/local)")
-	c.Flags().BoolVar(&cfg.Memory, "memory", false, "forget everything at the end")
-	c.Flags().StringVar(&cfg.Pace, "emr-pace", emr.Paces[0], "how fast clusters change: "+strings.Join(emr.Paces, ", "))
-	c.Flags().StringVar(&clock, "clock", "", "the time it begins with: an instant, or how far ahead of this machine's (+90m)")
-	c.Flags().StringVar(&faults, "faults", "", "a script of what goes wrong with clusters, their steps and calls")
-	return c
-}
-
-// clockAhead reads what --clock says: how far the time is ahead of now.
-func clockAhead(text string, now time.Time) (time.Duration, error) {
-	if text == "" {
-		return 0, nil
-	}
-	if at, err := time.Parse(time.RFC3339, text); err == nil {
-		return at.Sub(now), nil
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		return 0, &usageError{fmt.Errorf("--clock %s: write an instant such as 2026-03-08T06:59:00Z, or a distance such as +90m", text)}
-	}
-	return d, nil
 }
 
 func (a *app) versionCommand() *cobra.Command {

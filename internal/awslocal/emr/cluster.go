@@ -31,6 +31,31 @@ type Cluster struct {
 	Groups     []types.InstanceGroup
 	Fleets     []types.InstanceFleet
 	Nodes      []Node
+
+	events []Event // that have not been told yet
+}
+
+// Event is a change of a cluster's state, or of a step's.
+type Event struct {
+	Time                time.Time
+	Region              string
+	Cluster, Name       string
+	Step, StepName      string // empty: the cluster's own
+	State, Code, Reason string
+}
+
+// tell adds an event; of the cluster itself if s is nil.
+func (c *Cluster) tell(at time.Time, s *Step) {
+	e := Event{Time: at, Region: c.Region, Cluster: c.ID, Name: val(c.Request.Name)}
+	if s == nil {
+		e.State, e.Code, e.Reason = string(c.State), string(c.Code), c.Message
+	} else {
+		e.Step, e.StepName, e.State, e.Reason = s.ID, val(s.Config.Name), string(s.State), s.Message
+		if s.Failure != nil {
+			e.Reason = val(s.Failure.Message)
+		}
+	}
+	c.events = append(c.events, e)
 }
 
 // Step is all that is kept of a step.
@@ -118,12 +143,27 @@ func (c *Cluster) ended() bool {
 // begin is the cluster's first state.
 func (c *Cluster) begin(now time.Time) {
 	c.Created = now
-	c.enter(types.ClusterStateStarting, "", provisioning)
+	c.enter(now, types.ClusterStateStarting, "", provisioning)
 	c.Due = now.Add(c.Plan.Provision)
 }
 
-func (c *Cluster) enter(s types.ClusterState, code types.ClusterStateChangeReasonCode, message string) {
+func (c *Cluster) enter(at time.Time, s types.ClusterState, code types.ClusterStateChangeReasonCode, message string) {
 	c.State, c.Code, c.Message = s, code, message
+	c.tell(at, nil)
+}
+
+// enterStep gives a step a state.
+func (c *Cluster) enterStep(at time.Time, s *Step, state types.StepState) {
+	s.State = state
+	switch {
+	case state == types.StepStatePending:
+		s.Created = at
+	case state == types.StepStateRunning:
+		s.Started = at
+	case s.over():
+		s.Ended, s.Due = at, time.Time{}
+	}
+	c.tell(at, s)
 }
 
 // change is something that time brings.
@@ -152,7 +192,7 @@ func (c *Cluster) next() (first change, ok bool) {
 		add(c.Lose, c.lose)
 		for _, s := range c.Steps {
 			if s.State == types.StepStatePending {
-				add(s.Due, func(at time.Time) { s.State, s.Started = types.StepStateRunning, at })
+				add(s.Due, func(at time.Time) { c.enterStep(at, s, types.StepStateRunning) })
 			}
 		}
 		if p := c.Request.AutoTerminationPolicy; c.State == types.ClusterStateWaiting && p != nil && !c.protected() {
@@ -181,7 +221,7 @@ func (c *Cluster) advance(now time.Time) (changed bool) {
 }
 
 func (c *Cluster) bootstrap(at time.Time) {
-	c.enter(types.ClusterStateBootstrapping, "", bootstrapping)
+	c.enter(at, types.ClusterStateBootstrapping, "", bootstrapping)
 	c.Due = at.Add(c.Plan.Install)
 	c.Installed = len(c.Request.BootstrapActions) == 0 && c.Plan.Bootstrap == ""
 }
@@ -234,7 +274,7 @@ func (c *Cluster) schedule(at time.Time) {
 		}
 	}
 	if busy > 0 && c.State != types.ClusterStateRunning {
-		c.enter(types.ClusterStateRunning, "", runningStep)
+		c.enter(at, types.ClusterStateRunning, "", runningStep)
 		c.Idle = time.Time{}
 	}
 }
@@ -242,7 +282,7 @@ func (c *Cluster) schedule(at time.Time) {
 // settle is the end of the last step there is.
 func (c *Cluster) settle(at time.Time, message string) {
 	if c.keepAlive() {
-		c.enter(types.ClusterStateWaiting, "", message)
+		c.enter(at, types.ClusterStateWaiting, "", message)
 		c.Idle = at
 		return
 	}
@@ -256,7 +296,7 @@ func (c *Cluster) settle(at time.Time, message string) {
 // terminate begins the end. Steps that have not begun are cancelled; those that run are once
 // their processes are gone.
 func (c *Cluster) terminate(at time.Time, code types.ClusterStateChangeReasonCode, message string) {
-	c.enter(types.ClusterStateTerminating, code, message)
+	c.enter(at, types.ClusterStateTerminating, code, message)
 	c.Due, c.Idle = at.Add(c.Plan.Shutdown), time.Time{}
 	c.cancelPending(at, jobTerminated)
 }
@@ -267,10 +307,12 @@ func (c *Cluster) lose(at time.Time) {
 }
 
 func (c *Cluster) end(at time.Time) {
-	c.State, c.Ended, c.Due = types.ClusterStateTerminated, at, time.Time{}
+	state := types.ClusterStateTerminated
 	if c.Failed {
-		c.State = types.ClusterStateTerminatedWithErrors
+		state = types.ClusterStateTerminatedWithErrors
 	}
+	c.Ended, c.Due = at, time.Time{}
+	c.enter(at, state, c.Code, c.Message)
 	for i := range c.Nodes {
 		if c.Nodes[i].Ended.IsZero() {
 			c.Nodes[i].Ended = at

@@ -40,9 +40,10 @@ type Config struct {
 	Path     string // where those programs are looked for, as PATH says it
 	// Spark finds the Spark that steps run on; version is the cluster's, empty if not known.
 	Spark    func(ctx context.Context, version string) (*Spark, error)
-	Cores    int     // of a driver; default: the machine's
-	MemoryMB int     // of all drivers together; default: two thirds of the machine's
-	Faults   *Faults // what goes wrong; nil: nothing
+	Cores    int         // of a driver; default: the machine's
+	MemoryMB int         // of all drivers together; default: two thirds of the machine's
+	Faults   *Faults     // what goes wrong; nil: nothing
+	Changed  func(Event) // is told of every change of a state, once it is kept; one at a time; nil: nobody is
 	Log      *slog.Logger
 }
 
@@ -111,6 +112,7 @@ func New(c Config) (*Service, error) {
 			if err := s.store.save(cl); err != nil {
 				return nil, err
 			}
+			s.tell(cl)
 		}
 	}
 	return s, nil
@@ -185,6 +187,17 @@ func (s *Service) save(c *Cluster) {
 		return
 	}
 	delete(s.unsaved, c)
+	s.tell(c)
+}
+
+// tell tells what has happened and is kept.
+func (s *Service) tell(c *Cluster) {
+	if s.c.Changed != nil {
+		for _, e := range c.events {
+			s.c.Changed(e)
+		}
+	}
+	c.events = nil
 }
 
 // wake makes Run look again.
@@ -295,6 +308,7 @@ func (c *call) find(id *string) *Cluster {
 			return nil
 		}
 		delete(c.unsaved, cl)
+		c.tell(cl)
 	}
 	return cl
 }
@@ -343,6 +357,10 @@ func (c *call) changed(cl *Cluster) error {
 			return errors.Join(err, back)
 		}
 		*cl = *was
+	}
+	if err == nil {
+		delete(c.unsaved, cl)
+		c.tell(cl)
 	}
 	return err
 }

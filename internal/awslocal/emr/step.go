@@ -53,7 +53,7 @@ func (c *Cluster) step(id string) *Step {
 // there are more than can be seen.
 func (c *Cluster) addSteps(now time.Time, steps ...*Step) {
 	for _, s := range steps {
-		s.State, s.Created = types.StepStatePending, now
+		c.enterStep(now, s, types.StepStatePending)
 		c.Steps = append(c.Steps, s)
 	}
 	more := len(c.Steps) - maxSeen
@@ -81,16 +81,17 @@ func (c *Cluster) stepEnded(now time.Time, s *Step, r Result) {
 	}
 	switch {
 	case s.State == types.StepStateCancelPending:
-		s.State = types.StepStateCancelled
+		c.enterStep(now, s, types.StepStateCancelled)
 	case r.OK:
-		s.State = types.StepStateCompleted
+		c.enterStep(now, s, types.StepStateCompleted)
 	case c.State == types.ClusterStateTerminating:
-		s.State, s.Message = types.StepStateCancelled, jobTerminated
+		s.Message = jobTerminated
+		c.enterStep(now, s, types.StepStateCancelled)
 	default:
-		s.State, s.Message, s.Failure = types.StepStateFailed, r.Message, r.Failure
+		s.Message, s.Failure = r.Message, r.Failure
+		c.enterStep(now, s, types.StepStateFailed)
 		c.Erred = true
 	}
-	s.Ended = now
 	if c.State == types.ClusterStateTerminating {
 		if c.Due.Before(now) {
 			c.Due = now
@@ -144,7 +145,8 @@ func (c *Cluster) rest(now time.Time, s *Step) {
 func (c *Cluster) cancelPending(now time.Time, message string) {
 	for _, s := range c.Steps {
 		if s.State == types.StepStatePending {
-			s.State, s.Message, s.Ended, s.Due = types.StepStateCancelled, message, now, time.Time{}
+			s.Message = message
+			c.enterStep(now, s, types.StepStateCancelled)
 		}
 	}
 }
@@ -153,10 +155,11 @@ func (c *Cluster) cancelPending(now time.Time, message string) {
 func (c *Cluster) cancelStep(now time.Time, s *Step, how types.StepCancellationOption) (reason string) {
 	switch s.State {
 	case types.StepStatePending:
-		s.State, s.Ended, s.Due = types.StepStateCancelled, now, time.Time{}
+		c.enterStep(now, s, types.StepStateCancelled)
 		c.rest(now, s)
 	case types.StepStateRunning:
-		s.State, s.Cancel = types.StepStateCancelPending, how
+		s.Cancel = how
+		c.enterStep(now, s, types.StepStateCancelPending)
 	case types.StepStateCancelPending:
 		if how == types.StepCancellationOptionTerminateProcess {
 			s.Cancel = how
