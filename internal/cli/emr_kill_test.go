@@ -30,6 +30,21 @@ var mishaps = []mishap{
 	{name: "bootstrap fails", script: "- { fault: bootstrap, count: all, message: no such package }\n", fails: "BOOTSTRAP_FAILURE"},
 }
 
+// kit is what is killed: a project on a cloud of its own.
+type kit struct {
+	cloud   func(t *testing.T, faults string) *cloud
+	project func(t *testing.T, c *cloud) string
+	takes   time.Duration // about how long a run takes, for random instants
+	again   time.Duration // how long its steps may go on after a kill
+}
+
+// shells has programs of the shell for steps.
+var shells = kit{
+	cloud:   func(t *testing.T, faults string) *cloud { return startCloud(t, "instant", faults) },
+	project: func(t *testing.T, c *cloud) string { return emrProject(t, c, "") },
+	takes:   2 * time.Second, again: 30 * time.Second,
+}
+
 // emrCalls is how many calls of its journal a run on a cluster makes.
 func emrCalls(t *testing.T) int {
 	t.Helper()
@@ -50,7 +65,7 @@ func emrCalls(t *testing.T) int {
 }
 
 // emrKills kills n runs on clusters, each at some instant and under some mishap.
-func emrKills(t *testing.T, n int) {
+func emrKills(t *testing.T, k kit, n int) {
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("TIDEMILL_TEST_SEED"); s != "" {
 		var err error
@@ -69,7 +84,7 @@ func emrKills(t *testing.T, n int) {
 	}
 	for len(when) < n {
 		if len(when)%2 == 0 {
-			when = append(when, time.Duration(r.IntN(2_000_000_000)).Round(time.Millisecond).String())
+			when = append(when, time.Duration(r.Int64N(int64(k.takes))).Round(time.Millisecond).String())
 			continue
 		}
 		when = append(when, []string{"before", "after"}[r.IntN(2)]+":"+strconv.Itoa(1+r.IntN(calls)))
@@ -78,7 +93,7 @@ func emrKills(t *testing.T, n int) {
 		m, later := mishaps[r.IntN(len(mishaps))], r.IntN(3) == 0
 		t.Run(fmt.Sprintf("%d %s %s", i, at, m.name), func(t *testing.T) {
 			t.Parallel()
-			killOnCluster(t, at, m, later)
+			killOnCluster(t, k, at, m, later)
 		})
 	}
 }
@@ -90,14 +105,14 @@ func TestEMRKills(t *testing.T) {
 	if testing.Short() {
 		n = 4
 	}
-	emrKills(t, n)
+	emrKills(t, shells, n)
 }
 
 // killOnCluster kills a run at an instant and asks for it again; later, only after its
 // cluster has ended by itself because nobody used it.
-func killOnCluster(t *testing.T, at string, m mishap, later bool) {
-	c := startCloud(t, "instant", m.script)
-	dir := emrProject(t, c, "")
+func killOnCluster(t *testing.T, k kit, at string, m mishap, later bool) {
+	c := k.cloud(t, m.script)
+	dir := k.project(t, c)
 	var env []string
 	if strings.Contains(at, ":") {
 		env = []string{killAt + "=" + at}
@@ -116,7 +131,7 @@ func killOnCluster(t *testing.T, at string, m mishap, later bool) {
 		t.Fatalf("the run that was to be killed ended by itself: %v\n%s", err, &said)
 	}
 	if later {
-		c.idle(t)
+		c.idle(t, k.again)
 	}
 	var out []byte
 	var err error
@@ -135,7 +150,7 @@ func killOnCluster(t *testing.T, at string, m mishap, later bool) {
 	}
 	if alive := c.alive(t); len(alive) > 0 {
 		t.Errorf("clusters are alive: %v", alive)
-		c.idle(t)
+		c.idle(t, k.again)
 	}
 	onceOnly(t, c, dir, m)
 	if t.Failed() {
@@ -144,9 +159,9 @@ func killOnCluster(t *testing.T, at string, m mishap, later bool) {
 }
 
 // idle lets the time pass in which clusters end by themselves, and wants none alive after.
-func (c *cloud) idle(t *testing.T) {
+func (c *cloud) idle(t *testing.T, most time.Duration) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; {
+	for end := time.Now().Add(most); ; {
 		busy := false
 		for _, s := range c.steps(t) {
 			busy = busy || strings.HasSuffix(s, "RUNNING") || strings.HasSuffix(s, "PENDING")

@@ -239,7 +239,7 @@ func TestEMRNamed(t *testing.T) {
 	if n := strings.Count(strings.Join(c.steps(t), "\n"), "COMPLETED"); n != 4 {
 		t.Errorf("steps: %v", c.steps(t))
 	}
-	c.idle(t)
+	c.idle(t, 30*time.Second)
 	write(t, dir, map[string]string{"data/orders_20171108.csv": "id\n3\n"})
 	mustRun(t, dir, "run", "orders", "--date", "2017-11-08")
 	if alive := c.alive(t); len(alive) != 1 {

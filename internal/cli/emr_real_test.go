@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
@@ -90,4 +91,30 @@ func read(t *testing.T, dir, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// sparks has a PySpark script for the first step.
+func sparks(t *testing.T) kit {
+	find := sparkOf(t)
+	return kit{
+		cloud: func(t *testing.T, faults string) *cloud { return startCloudWith(t, "instant", faults, find) },
+		project: func(t *testing.T, c *cloud) string {
+			dir := emrProject(t, c, "")
+			script := "import sys\nfrom pyspark.sql import SparkSession\nspark = SparkSession.builder.getOrCreate()\nn = spark.read.csv('s3://lake/raw/orders_%s.csv' % sys.argv[1], header=True).count()\nassert n == 1, n\nopen(sys.argv[2], 'a').write('process\\n')\n"
+			pl := strings.NewReplacer(`run: { argv: [bash, -c, "sleep 0.2; echo process >> `+filepath.Join(dir, "notes")+`"] }`,
+				`spark: { script: "s3://lake/code/job.py", args: ["{{ ds_nodash }}", "`+filepath.Join(dir, "notes")+`"] }`, "from: job.sh", "from: job.py", "code/job.sh", "code/job.py").Replace(read(t, dir, "pipelines/orders.yaml"))
+			write(t, dir, map[string]string{"pipelines/orders.yaml": pl, "job.py": script})
+			if !strings.Contains(pl, "spark:") {
+				t.Fatalf("no script in\n%s", pl)
+			}
+			return dir
+		},
+		takes: 15 * time.Second, again: 2 * time.Minute,
+	}
+}
+
+// TestRealEMRKills kills runs whose step is a Spark at a sample of instants; CI's share of
+// the soak's.
+func TestRealEMRKills(t *testing.T) {
+	emrKills(t, sparks(t), 3)
 }

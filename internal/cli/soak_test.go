@@ -17,7 +17,7 @@ func TestSoakKills(t *testing.T) {
 // random instants, under fault scripts.
 func TestSoakEMRKills(t *testing.T) {
 	t.Parallel()
-	emrKills(t, 120)
+	emrKills(t, shells, 120)
 }
 
 // TestSoakLongLine gives the example a line of a gigabyte.
