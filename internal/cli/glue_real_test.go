@@ -76,12 +76,3 @@ steps:
 		})
 	}
 }
-
-func readText(t *testing.T, dir, name string) string {
-	t.Helper()
-	text, err := os.ReadFile(dir + "/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}

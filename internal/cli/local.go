@@ -13,21 +13,24 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/tidemill/tidemill/internal/awsauth"
 	"github.com/tidemill/tidemill/internal/awslocal"
 	"github.com/tidemill/tidemill/internal/awslocal/emr"
+	"github.com/tidemill/tidemill/internal/connect/s3"
 )
 
 func (a *app) localCommand() *cobra.Command {
 	var cfg awslocal.Config
 	var clock, faults string
 	var calls bool
+	var buckets []string
 	c := &cobra.Command{
 		Use:   "local",
 		Short: "Offer AWS on localhost: S3, EMR, STS, secrets",
 		Long: "Offers S3, EMR, STS, Secrets Manager and parameters on one port of this machine, for any AWS client:\n\n" +
 			"  export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test\n\n" +
 			"Clusters go through EMR's states at a pace that --emr-pace sets, and their steps really run here.",
-		Example: "  tidemill local\n  tidemill local --addr 127.0.0.1:5000 --dir /data/local\n  tidemill local --memory --emr-pace instant\n  tidemill local --clock 2026-03-08T06:59:00Z",
+		Example: "  tidemill local --bucket shop-raw,shop-lake\n  tidemill local --addr 127.0.0.1:5000 --dir /data/local\n  tidemill local --memory --emr-pace instant\n  tidemill local --clock 2026-03-08T06:59:00Z",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if cfg.Dir == "" && !cfg.Memory {
@@ -58,7 +61,13 @@ func (a *app) localCommand() *cobra.Command {
 			if calls {
 				cfg.Called = t.called
 			}
+			ctx, fail := context.WithCancelCause(c.Context())
+			defer fail(nil)
 			cfg.Ready = func(url string) {
+				if err := makeBuckets(ctx, url, buckets); err != nil {
+					fail(err)
+					return
+				}
 				t.mu.Lock()
 				defer t.mu.Unlock()
 				if a.json {
@@ -68,13 +77,17 @@ func (a *app) localCommand() *cobra.Command {
 				a.print("AWS on localhost is ready: S3, EMR, STS and secrets at %s", url)
 				a.print("  export AWS_ENDPOINT_URL=%s AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1", url)
 			}
-			err = awslocal.Serve(c.Context(), cfg)
-			if errors.Is(context.Cause(c.Context()), errInterrupted) {
+			err = awslocal.Serve(ctx, cfg)
+			switch cause := context.Cause(ctx); {
+			case errors.Is(cause, errInterrupted):
 				return nil // being stopped is how it ends
+			case err == nil:
+				return cause
 			}
 			return err
 		},
 	}
+	c.Flags().StringSliceVar(&buckets, "bucket", nil, "S3 buckets to make where they are missing")
 	c.Flags().StringVar(&cfg.Addr, "addr", "127.0.0.1:4566", "the address, on this machine only")
 	c.Flags().StringVar(&cfg.Dir, "dir", "", "where it keeps its state (default: .tidemill/local)")
 	c.Flags().BoolVar(&cfg.Memory, "memory", false, "forget everything at the end")
@@ -117,6 +130,20 @@ func (t *teller) called(c awslocal.Called) {
 		return
 	}
 	t.a.print("%s %s %s %d", c.Time.UTC().Format(time.TimeOnly), c.Service, c.What, c.Status)
+}
+
+// makeBuckets makes those of tidemill local that are missing.
+func makeBuckets(ctx context.Context, url string, names []string) error {
+	cfg, err := awsauth.Load(ctx, awsauth.Settings{Endpoint: url})
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := s3.Make(ctx, cfg, n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // clockAhead reads what --clock says: how far the time is ahead of now.

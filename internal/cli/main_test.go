@@ -207,3 +207,12 @@ func (j *deadlyJournal) MadeCluster(ctx context.Context, key, id string) error {
 func (j *deadlyJournal) EndedCluster(ctx context.Context, id string, at time.Time) error {
 	return j.k.around(func() error { return j.journal.EndedCluster(ctx, id, at) })
 }
+
+func readText(t testing.TB, dir, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -98,9 +98,9 @@ type IndexJob struct {
 
 // IndexOutput is what an index job leaves in the machine's data.
 type IndexOutput struct {
+	Receipt
 	To       string   `json:"to"` // CONNECTION/INDEX
 	Rows     int64    `json:"rows"`
-	Receipt  Receipt  `json:"receipt"`
 	Staged   string   `json:"staged,omitempty"` // phase stage: what the flip makes visible
 	Warnings []string `json:"warnings,omitempty"`
 }

@@ -69,6 +69,21 @@ var (
 	_ flow.Copier  = (*Bucket)(nil)
 )
 
+// Make makes a bucket in the configuration's region where we do not have it yet.
+func Make(ctx context.Context, cfg awsauth.Config, name string) error {
+	b := New(cfg, name, Options{})
+	in := &awss3.CreateBucketInput{Bucket: aws.String(name)}
+	if cfg.Region != "us-east-1" {
+		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(cfg.Region)}
+	}
+	_, err := b.client.CreateBucket(ctx, in)
+	var ours *types.BucketAlreadyOwnedByYou
+	if errors.As(err, &ours) {
+		return nil
+	}
+	return b.fault("make bucket", "", err)
+}
+
 // New returns the bucket of the name. It calls nobody.
 func New(cfg awsauth.Config, bucket string, o Options) *Bucket {
 	part, workers := o.PartSize, o.Concurrency

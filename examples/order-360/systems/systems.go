@@ -1,43 +1,27 @@
-// Command systems stands for the two systems that this example's pipeline reads beside S3:
-//
-//	systems warehouse    makes data/warehouse.duckdb of data/customers.csv and customer_orders.csv
-//	systems catalog      serves the catalog's API at http://127.0.0.1:8360/v2 until it is ended
-//
-// It is run in the example's folder.
-package main
+// Package systems stands for the two systems that this example's pipeline reads beside S3: a
+// warehouse and the API of a catalog.
+package systems
 
 import (
+	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
 	_ "github.com/duckdb/duckdb-go/v2" // the driver
 )
 
-const (
-	addr     = "127.0.0.1:8360"
-	pageSize = 50
-)
+const pageSize = 50
 
-func main() {
-	do := map[string]func() error{"warehouse": warehouse, "catalog": catalog}
-	if len(os.Args) != 2 || do[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: systems warehouse | catalog") //nolint:errcheck // the last words
-		os.Exit(2)
-	}
-	if err := do[os.Args[1]](); err != nil {
-		fmt.Fprintln(os.Stderr, "systems:", err) //nolint:errcheck // the last words
-		os.Exit(1)
-	}
-}
-
-func warehouse() error {
-	db, err := sql.Open("duckdb", "data/warehouse.duckdb")
+// Warehouse makes data/warehouse.duckdb of the example's customers and their orders.
+func Warehouse(ctx context.Context, example string) error {
+	db, err := sql.Open("duckdb", filepath.Join(example, "data", "warehouse.duckdb"))
 	if err != nil {
 		return err
 	}
@@ -46,7 +30,7 @@ func warehouse() error {
 		if t == "customer_orders" {
 			columns = ", types = {'amount': 'DECIMAL(12,2)', 'ordered_on': 'DATE'}"
 		}
-		if _, err := db.Exec(fmt.Sprintf("CREATE OR REPLACE TABLE %s AS FROM read_csv('data/%s.csv', header = true%s)", t, t, columns)); err != nil {
+		if _, err := db.ExecContext(ctx, fmt.Sprintf("CREATE OR REPLACE TABLE %s AS FROM read_csv('%s', header = true%s)", t, filepath.Join(example, "data", t+".csv"), columns)); err != nil {
 			return errors.Join(err, db.Close())
 		}
 	}
@@ -61,18 +45,19 @@ type product struct {
 	Variants  json.RawMessage `json:"variants"`
 }
 
-func catalog() error {
-	text, err := os.ReadFile("data/products.json")
+// Catalog serves the catalog's API, GET /v2/products, with the example's products.
+func Catalog(example string) (http.Handler, error) {
+	text, err := os.ReadFile(filepath.Join(example, "data", "products.json"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var all []product
 	if err := json.Unmarshal(text, &all); err != nil {
-		return err
+		return nil, err
 	}
-	http.HandleFunc("GET /v2/products", func(w http.ResponseWriter, r *http.Request) { products(w, r, all) })
-	server := &http.Server{Addr: addr, ReadHeaderTimeout: 10 * time.Second}
-	return server.ListenAndServe()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v2/products", func(w http.ResponseWriter, r *http.Request) { products(w, r, all) })
+	return mux, nil
 }
 
 // products answers a page of those that were changed since an instant.

@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidemill/tidemill/examples/order-360/systems"
+)
+
+// start360 copies the example order-360 with its systems at work: AWS on localhost, the
+// catalog's API, the warehouse.
+func start360(t *testing.T) (dir string, c *cloud) {
+	t.Helper()
+	dir = copyExample(t, "order-360")
+	c = startCloud(t, "instant", "")
+	for _, b := range []string{"shop-raw", "shop-lake"} {
+		if _, err := c.s3.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String(b)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h, err := systems.Catalog(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	if err := systems.Warehouse(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer("http://127.0.0.1:4566", c.url, "http://127.0.0.1:8360", server.URL).Replace(readText(t, dir, "tidemill.yaml"))
+	write(t, dir, map[string]string{"tidemill.yaml": text})
+	mustRun(t, dir, "run", "land")
+	return dir, c
+}
+
+// expected360 are the rows of days, by Python, as id: the other columns.
+func expected360(t *testing.T, days ...string) map[string]string {
+	t.Helper()
+	f, err := os.Open("../../examples/order-360/expected/order_360.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	all, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, r := range all[1:] {
+		if slices.Contains(days, r[2]) {
+			out[r[0]] = strings.Join(r[1:], "|")
+		}
+	}
+	if len(out) == 0 {
+		t.Fatalf("no rows are expected for %v", days)
+	}
+	return out
+}
+
+// published360 are the rows that readers of a prefix of the lake find, and those of the index.
+func published360(t *testing.T, dir string, c *cloud, prefix string) (lake, index map[string]string) {
+	t.Helper()
+	lake, index = map[string]string{}, map[string]string{}
+	local := t.TempDir()
+	list, err := c.s3.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{Bucket: aws.String("shop-lake"), Prefix: aws.String(prefix + "/order_date=")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range list.Contents {
+		c.download(t, "shop-lake", *o.Key, filepath.Join(local, *o.Key))
+	}
+	const columns = "order_line_id, order_id, order_date, customer_id, coalesce(customer, ''), coalesce(segment, ''), coalesce(region, ''), earlier_orders, lifetime_amount, tier, sku, coalesce(product, ''), coalesce(category, ''), quantity, amount, coalesce(list_amount::varchar, ''), coalesce(discount::varchar, ''), priority, in_catalog"
+	for _, r := range readFiles(t, local, "select "+columns+" from lake") {
+		lake[r[0]] = strings.Join(r[1:], "|")
+	}
+	for line := range strings.Lines(mustRun(t, dir, "search", filepath.Base(prefix), "--json", "--limit", "10000")) {
+		var hit struct{ Document map[string]json.RawMessage }
+		if err := json.Unmarshal([]byte(line), &hit); err != nil {
+			t.Fatal(err)
+		}
+		var row []string
+		for _, name := range strings.Fields("order_line_id order_id order_date customer_id customer segment region earlier_orders lifetime_amount tier sku product category quantity amount list_amount discount priority in_catalog") {
+			text := string(hit.Document[name])
+			var s string
+			if json.Unmarshal(hit.Document[name], &s) == nil {
+				text = s
+			}
+			row = append(row, text)
+		}
+		index[row[0]] = strings.Join(row[1:], "|")
+	}
+	return lake, index
+}
+
+func (c *cloud) download(t *testing.T, bucket, key, to string) {
+	t.Helper()
+	o, err := c.s3.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: &bucket, Key: &key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Body.Close() //nolint:errcheck // only read
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.ReadFrom(o.Body); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func want360(t *testing.T, dir string, c *cloud, days ...string) {
+	t.Helper()
+	want := expected360(t, days...)
+	lake, index := published360(t, dir, c, "order_360")
+	if d := cmp.Diff(want, lake); d != "" {
+		t.Errorf("the lake after %v (-want +got):\n%s", days, d)
+	}
+	if d := cmp.Diff(want, index); d != "" {
+		t.Errorf("the index after %v (-want +got):\n%s", days, d)
+	}
+}
+
+// TestOrder360 runs three days in a row and the last of them again: lake and index have the
+// rows that Python computes, earlier days still there.
+func TestOrder360(t *testing.T) {
+	t.Parallel()
+	dir, c := start360(t)
+	days := []string{"2017-11-16", "2017-11-17", "2017-11-18"}
+	for i, day := range days {
+		mustRun(t, dir, "run", "order_360", "--date", day)
+		want360(t, dir, c, days[:i+1]...)
+	}
+	mustRun(t, dir, "run", "order_360", "--date", days[2], "--again")
+	want360(t, dir, c, days...)
+}
+
+// TestOrder360Kills kills the second day at instants all over the run and asks for it again:
+// each time lake and index have both days, once.
+func TestOrder360Kills(t *testing.T) {
+	t.Parallel()
+	dir, c := start360(t)
+	mustRun(t, dir, "run", "order_360", "--date", "2017-11-16")
+	count := filepath.Join(dir, "count")
+	if out, err := process(t, dir, []string{countIn + "=" + count}, "run", "order_360", "--date", "2017-11-17").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var calls int
+	if _, err := fmt.Sscan(readText(t, dir, "count"), &calls); err != nil || calls < 10 {
+		t.Fatalf("%d calls of the journal, %v", calls, err)
+	}
+	step := 5
+	if testing.Short() {
+		step = 12
+	}
+	for n := 2; n <= calls; n += step {
+		for _, when := range []string{"before", "after"} {
+			at := fmt.Sprintf("%s:%d", when, n)
+			out, err := process(t, dir, []string{killAt + "=" + at}, "run", "order_360", "--date", "2017-11-17", "--again").CombinedOutput()
+			if err == nil && strings.Contains(string(out), "succeeded") {
+				continue // the run had fewer calls
+			}
+			mustRun(t, dir, "run", "order_360", "--date", "2017-11-17")
+			want360(t, dir, c, "2017-11-16", "2017-11-17")
+			if t.Failed() {
+				t.Fatalf("killed %s", at)
+			}
+		}
+	}
+}
