@@ -32,6 +32,7 @@ type app struct {
 	varFlags []string
 
 	project *pipeline.Project
+	state   string // of the state instead of the project's .tidemill
 	open    func(ctx context.Context, file string) (journal, error)
 	journal journal
 
@@ -303,7 +304,10 @@ func sortedKeys[V any](m map[string]V) []string {
 
 // stateDir is the folder .tidemill of the project, made where it is missing.
 func (a *app) stateDir() (string, error) {
-	dir := filepath.Join(a.project.Dir, ".tidemill")
+	dir := a.state
+	if dir == "" {
+		dir = filepath.Join(a.project.Dir, ".tidemill")
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make folder .tidemill: %w", err)
 	}

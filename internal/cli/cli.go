@@ -164,6 +164,6 @@ func (a *app) root() *cobra.Command {
 	f.StringArrayVar(&a.varFlags, "var", nil, "set a variable: NAME=VALUE")
 	c.AddCommand(a.initCommand(), a.validateCommand(), a.compileCommand(), a.runCommand(), a.resumeCommand(), a.cancelCommand(), a.runsCommand(),
 		a.logsCommand(), a.queryCommand(), a.searchCommand(), a.connCommand(), a.scheduleCommand(), a.schemaCommand(), a.journalCommand(), a.localCommand(),
-		a.sparkCommand(), a.doctorCommand(), a.versionCommand(), a.pruneCommand(), a.clustersCommand())
+		a.sparkCommand(), a.parityCommand(), a.doctorCommand(), a.versionCommand(), a.pruneCommand(), a.clustersCommand())
 	return c
 }

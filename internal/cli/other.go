@@ -19,6 +19,7 @@ import (
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/pipeline"
 	"github.com/tidemill/tidemill/internal/sched"
+	"github.com/tidemill/tidemill/internal/spark"
 	"golang.org/x/term"
 )
 
@@ -193,6 +194,20 @@ func (a *app) doctor(ctx context.Context, target string) error {
 		err = s.DB().QueryRowContext(ctx, "select version()").Scan(&v)
 		return "DuckDB " + v + " in this process", errors.Join(err, s.Close())
 	})
+	if a.wantsSpark() {
+		check("spark", func() (string, error) {
+			_, t, err := a.target(target, nil)
+			if err != nil {
+				return "", err
+			}
+			w, err := sparkWhere(t)
+			if err != nil {
+				return "", err
+			}
+			h, err := spark.Find(w)
+			return h.Describe(), err
+		})
+	}
 	check("store", func() (string, error) {
 		_, t, err := a.target(target, nil)
 		if err != nil {
@@ -208,6 +223,23 @@ func (a *app) doctor(ctx context.Context, target string) error {
 		return &shown{fmt.Errorf("%s failed", count(int64(bad), "check"))}
 	}
 	return nil
+}
+
+// wantsSpark tells whether a target or a step of the project needs a Spark of this machine.
+func (a *app) wantsSpark() bool {
+	for _, e := range a.project.Targets {
+		if t, ok := a.project.Target(e.Key); ok && t.Engine == "spark" {
+			return true
+		}
+	}
+	for _, pl := range a.project.Pipelines {
+		for _, e := range pl.Steps {
+			if e.Value.Spark != nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // tryStore writes, reads and removes a small object.

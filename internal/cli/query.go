@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -153,17 +154,42 @@ func (a *app) tablesOf(ctx context.Context, j journal, run runner.Run) (map[stri
 		case "TaskStateEntered":
 			state[e.Frame] = e.Details.Name
 		case "TaskSucceeded":
-			var o flow.Output
-			if err := json.Unmarshal([]byte(e.Details.Output), &o); err == nil && o.Manifest != "" {
-				name := strings.TrimSuffix(state[e.Frame], ".item")
-				if step, ok := strings.CutSuffix(name, flow.ExtractSuffix); ok {
-					name = step + "_extract" // what the step read, before its own work
-				}
-				out[name] = o.Manifest
+			name := strings.TrimSuffix(state[e.Frame], ".item")
+			if step, ok := strings.CutSuffix(name, flow.ExtractSuffix); ok {
+				name = step + "_extract" // what the step read, before its own work
 			}
+			maps.Copy(out, manifests(name, e.Details.Output))
 		}
 	}
 	return out, nil
+}
+
+// manifests are the datasets that a task left, by table: its own, those of the steps that
+// shared a Spark session, those of a script with several outputs.
+func manifests(step, output string) map[string]string {
+	out := map[string]string{}
+	var own struct {
+		Manifest string                 `json:"manifest"`
+		Outputs  map[string]flow.Output `json:"outputs"`
+	}
+	if err := json.Unmarshal([]byte(output), &own); err == nil && own.Manifest != "" {
+		out[step] = own.Manifest
+		return out
+	}
+	for name, o := range own.Outputs {
+		out[step+"_"+name] = o.Manifest
+	}
+	var works map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(output), &works); err != nil {
+		return out
+	}
+	for name, text := range works {
+		var o flow.Output
+		if err := json.Unmarshal(text, &o); err == nil && o.Manifest != "" {
+			out[name] = o.Manifest
+		}
+	}
+	return out
 }
 
 // printRows prints an answer as a table, csv or a JSON object a line.

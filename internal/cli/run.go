@@ -80,6 +80,11 @@ func (a *app) ask(name string, f runFlags) (*asked, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.askOf(pl, f)
+}
+
+func (a *app) askOf(pl *pipeline.Pipeline, f runFlags) (*asked, error) {
+	var err error
 	q := &asked{pl: pl}
 	if q.name, q.target, err = a.target(f.target, pl); err != nil {
 		return nil, err
