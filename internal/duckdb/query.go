@@ -8,8 +8,6 @@ import (
 	"math/big"
 	"strings"
 
-	duckdb "github.com/duckdb/duckdb-go/v2"
-
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/format"
 	"github.com/tidemill/tidemill/internal/sparksql"
@@ -179,13 +177,13 @@ func boundNumber(s string) (any, string, error) {
 	}
 	whole, frac, _ := strings.Cut(strings.TrimPrefix(s, "-"), ".")
 	digits := len(strings.TrimLeft(whole, "0")) + len(frac)
-	n, ok := new(big.Int).SetString(strings.Replace(s, ".", "", 1), 10)
-	if !ok || digits > 38 {
+	if _, ok := new(big.Int).SetString(strings.Replace(s, ".", "", 1), 10); !ok || digits > 38 {
 		f, err := json.Number(s).Float64()
 		return f, "double", err
 	}
 	width := max(digits, len(frac), 1)
-	return duckdb.Decimal{Width: uint8(width), Scale: uint8(len(frac)), Value: n}, fmt.Sprintf("decimal(%d,%d)", width, len(frac)), nil
+	// As its text, which the query casts: database/sql lets no struct through.
+	return s, fmt.Sprintf("decimal(%d,%d)", width, len(frac)), nil
 }
 
 // describe asks DuckDB for the columns of a query.

@@ -1,6 +1,7 @@
 package duckdb
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -175,5 +176,20 @@ func TestSealed(t *testing.T) {
 	}
 	if _, err := p.run(flow.DatasetJob{Extract: &flow.Extract{From: "data/sales.csv"}, SQL: p.sql("select region, amount as Region from source")}); flow.KindOf(err) != flow.Invalid || !strings.Contains(err.Error(), "two columns are named") {
 		t.Errorf("double name: %v", err)
+	}
+}
+
+// A decimal in a template stands for itself, in every way that a query is run.
+func TestDecimalValue(t *testing.T) {
+	t.Parallel()
+	p := newProject(t)
+	p.put("f.csv", "a\n0.25\n0.5\n0.75\n")
+	job := flow.DatasetJob{Slot: slotAt("orders", "20171106"), Extract: &flow.Extract{From: "f.csv", Columns: cols("a decimal(4,2)")}, SQL: p.sql("select a, {{ x }} as x from source where a >= {{ x }}", json.Number("0.50"), json.Number("0.50"))}
+	for _, checks := range [][]flow.Check{nil, {{Kind: "not_null", Columns: []string{"a"}, Severity: "reject"}, {Kind: "sql", SQL: p.sql("a >= {{ x }}", json.Number("0.5"))}}} {
+		job.Checks = checks
+		rows, d := p.rows(p.must(job).Manifest)
+		if strings.Join(rows, " ") != `{"a":0.50,"x":0.50} {"a":0.75,"x":0.50}` || d.Schema[1].Type != "decimal(2,2)" {
+			t.Errorf("%v %v", rows, d.Schema)
+		}
 	}
 }

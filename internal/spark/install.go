@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	readyName = ".ready" // in an environment that is whole and was verified
+	readyName = "ready" // in an environment that is whole and was verified
 	s3aFolder = "s3a"
 )
 

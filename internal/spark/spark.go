@@ -312,10 +312,11 @@ func (p process) tail() string {
 	return string(bar.ReplaceAll(b[:n], nil))
 }
 
-// lighten removes what an ended attempt needs no more; its small files stay, so that an
-// output that nobody kept can be asked for again.
+// lighten removes what an ended attempt needs no more: the driver's log too, whose copy in
+// the attempt's own log has no secrets. Its small files stay, so that an output that nobody
+// kept can be asked for again.
 func (p process) lighten() {
-	for _, d := range []string{"local", "work", "home", "landed"} {
+	for _, d := range []string{"local", "work", "home", "landed", logName} {
 		os.RemoveAll(p.file(d)) //nolint:errcheck // forget tries again
 	}
 }

@@ -335,6 +335,17 @@ def table(grid):
     return "\n".join(out).rstrip("\n")
 
 
+def shown(x, word):
+    """An expression of a value's text as DuckDB casts it, so that messages are the same on both engines."""
+    text = "CAST(%s AS STRING)" % x
+    if word == "timestamp":
+        return "%s || '+00'" % text
+    m = re.fullmatch(r"decimal\((\d+),(\d+)\)", word)
+    if m and m.group(1) == m.group(2):
+        return "regexp_replace(%s, '^(-?)0', '$1')" % text
+    return text
+
+
 def count_word(n):
     return "1 row does" if n == 1 else "%d rows do" % n
 
@@ -700,7 +711,15 @@ class Dataset:
                         hint="Correct the data, declare another type in columns, or set rejects: keep or { max: … }.")
 
     def row_json(self, schema):
-        return "to_json(struct(%s), map('ignoreNullFields', 'false'))" % ", ".join(bt(c["name"]) for c in schema)
+        fields = []
+        for c in schema:
+            x = bt(c["name"])
+            if c["type"].startswith("decimal"):
+                x = "CAST(%s AS DOUBLE)" % x
+            elif c["type"] in ("timestamp", "timestamp_ntz"):
+                x = shown(x, c["type"])
+            fields.append("%s AS %s" % (x, bt(c["name"])))
+        return "to_json(struct(%s), map('ignoreNullFields', 'false'))" % ", ".join(fields)
 
     def reject_rows(self, df, schema, checks):
         """Moves the rows that checks find bad to the rejects, each once, with the first reason."""
@@ -921,7 +940,7 @@ class Dataset:
             if len(show) < FIELDS_SHOWN and x["name"] not in show:
                 show.append(x["name"])
         grid = [show]
-        for row in flagged.where(F.col(flag)).select(*[F.col(bt(x)).cast("string").alias("c%d" % i) for i, x in enumerate(show)]).limit(ROWS_SHOWN).collect():
+        for row in flagged.where(F.col(flag)).select(*[F.expr(shown(bt(x), schema[index(schema, x)]["type"])).alias("c%d" % i) for i, x in enumerate(show)]).limit(ROWS_SHOWN).collect():
             grid.append(["NULL" if v is None else shorten(v) for v in row])
         return "%s not meet it\n%s" % (count_word(n), table(grid))
 
