@@ -38,7 +38,7 @@ type bench struct {
 	run  func(context.Context, settings) error
 }
 
-var benches = []bench{{"orders", orders}, {"states40", states40}, {"decisions", decisions}, {"validate1000", validate}, {"help", help}, {"search", search}, {"rest", rest}}
+var benches = []bench{{"orders", orders}, {"states40", states40}, {"decisions", decisions}, {"validate1000", validate}, {"help", help}, {"search", search}, {"rest", rest}, {"spark", spark}}
 
 // children are what a measured process of ours does, by its first argument.
 var children = map[string]func(context.Context, []string) error{"fused": ordersChild, "plain": ordersChild, "search": searchChild, "raw": searchRaw, "pages": pagesChild}

@@ -86,9 +86,11 @@ func (f *follower) line(line []byte) {
 
 // bars tells of the last bar in a text: the stages that run and their tasks.
 func (f *follower) bars(text []byte) {
-	if i := bytes.LastIndexByte(bytes.TrimRight(text, "\r\n "), '\r'); i >= 0 {
-		text = text[i:]
+	drawn := bytes.Split(text, []byte{'\r'})
+	for len(drawn) > 1 && !bar.Match(drawn[len(drawn)-1]) {
+		drawn = drawn[:len(drawn)-1]
 	}
+	text = drawn[len(drawn)-1]
 	done, all := 0, 0
 	var stages []string
 	for _, m := range bar.FindAllSubmatch(text, -1) {
