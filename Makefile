@@ -44,7 +44,7 @@ conformance: ## play the recorded judges of CASES
 bench: build ## measure, side by side with rivals
 	scripts/bench
 
-soak: build ## long tests: hundreds of kills (thirty of a Spark on a cluster), 100 million rows
+soak: build ## long tests: hundreds of kills (thirty of a Spark on a cluster), 100 million rows, every day of the PySpark example
 	$(TEST) -tags $(TAGS),soak -run Soak -timeout 120m -count=1 -v ./internal/cli/...
 	scripts/parts spark
 	$(TEST) -tags $(TAGS),soak,real -run SoakReal -parallel 1 -timeout 120m -count=1 -v ./internal/cli

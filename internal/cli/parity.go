@@ -136,7 +136,7 @@ func (a *app) parityRun(ctx context.Context, pl *pipeline.Pipeline, t *pipeline.
 	if err != nil {
 		return nil, err
 	}
-	if err := b.drive(ctx, j, run, t); err != nil {
+	if err := b.drive(ctx, j, run, t, f.order); err != nil {
 		return nil, err
 	}
 	return b.tablesOf(ctx, j, run)
