@@ -246,3 +246,45 @@ func TestEMRNamed(t *testing.T) {
 		t.Errorf("alive: %v", alive)
 	}
 }
+
+// TestEMRBackfill lets the runs of a back-fill share a cluster; a run outside has its own.
+func TestEMRBackfill(t *testing.T) {
+	t.Parallel()
+	c := startCloud(t, "instant", "")
+	dir := emrProject(t, c, ", scope: backfill")
+	for _, day := range []string{"06", "07", "08"} {
+		write(t, dir, map[string]string{"data/orders_201711" + day + ".csv": "id\n2\n"})
+	}
+	mustRun(t, dir, "run", "orders", "--date", "2017-11-06", "--backfill", "autumn")
+	mustRun(t, dir, "run", "orders", "--date", "2017-11-07", "--backfill", "autumn")
+	mustRun(t, dir, "run", "orders", "--date", "2017-11-08")
+	if alive := c.alive(t); len(alive) != 1 || !strings.Contains(alive[0], "tidemill/shop/orders/autumn") {
+		t.Errorf("alive: %v", alive)
+	}
+	if out := mustRun(t, dir, "clusters"); !strings.Contains(out, "shared as autumn") {
+		t.Errorf("clusters:\n%s", out)
+	}
+	c.idle(t, 30*time.Second)
+}
+
+// TestEMRLateLogs shows logs that EMR wrote after the step had ended.
+func TestEMRLateLogs(t *testing.T) {
+	t.Parallel()
+	c := startCloud(t, "instant", "")
+	dir := emrProject(t, c, "")
+	mustRun(t, dir, "run", "orders", "--date", "2017-11-06")
+	run := runID(t, dir)
+	log := filepath.Join(dir, ".tidemill/runs", run, "sum/1.log")
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, id, _ := strings.Cut(string(text), "step ")
+	step, cluster, _ := strings.Cut(strings.SplitN(id, "\n", 2)[0], " on cluster ")
+	if err := os.WriteFile(log, []byte("the step's logs will be at s3://logs/emr/"+cluster+"/steps/"+step+"/\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := mustRun(t, dir, "logs", run, "sum"); !strings.Contains(out, "--- stdout.gz\necho job\n") {
+		t.Errorf("logs:\n%s", out)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ type runFlags struct {
 	again, dryRun    bool
 	order            ordering
 	only             []string
+	backfill         string
 }
 
 func (f *runFlags) bind(c *cobra.Command) {
@@ -57,6 +59,7 @@ func (a *app) runCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.order.onward, "onward", false, "make a new run, and then of every later time that was published, in order")
 	c.Flags().BoolVar(&f.order.skipFailed, "skip-failed", false, "where rows are kept from run to run: leave out earlier times that failed")
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would run, and run nothing")
+	c.Flags().StringVar(&f.backfill, "backfill", "", "a name that the runs of a back-fill have in common: they share a cluster of scope backfill")
 	c.Flags().StringSliceVar(&f.only, "only", nil, "run only these steps, over the datasets that are there")
 	return c
 }
@@ -72,6 +75,8 @@ type asked struct {
 	params  map[string]any
 	key     runner.Key
 	machine *plan.Machine
+
+	backfill string // the name of the back-fill that the run belongs to
 }
 
 // ask works out what a run is to be, without doing anything.
@@ -85,7 +90,10 @@ func (a *app) ask(name string, f runFlags) (*asked, error) {
 
 func (a *app) askOf(pl *pipeline.Pipeline, f runFlags) (*asked, error) {
 	var err error
-	q := &asked{pl: pl}
+	q := &asked{pl: pl, backfill: f.backfill}
+	if f.backfill != "" && !backfillName.MatchString(f.backfill) {
+		return nil, usage("--backfill %s: letters, digits, - and _ are wanted, at most 40", f.backfill)
+	}
 	if q.name, q.target, err = a.target(f.target, pl); err != nil {
 		return nil, err
 	}
@@ -301,8 +309,13 @@ func (q *asked) input(id string, steps, marks map[string]any) (json.RawMessage, 
 	if marks != nil {
 		in["cursors"] = marks
 	}
+	if q.backfill != "" {
+		in["backfill"] = q.backfill
+	}
 	return json.Marshal(in)
 }
+
+var backfillName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
 
 func (a *app) run(ctx context.Context, name string, f runFlags) error {
 	q, err := a.ask(name, f)

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/tidemill/tidemill/internal/emr"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/machine"
 	"github.com/tidemill/tidemill/internal/runner"
@@ -112,7 +113,7 @@ func (a *app) logsCommand() *cobra.Command {
 				return err
 			}
 			a.history(run, events, step)
-			return a.attempts(run.ID, step)
+			return a.attempts(c.Context(), j, run, step)
 		},
 	}
 	return c
@@ -158,12 +159,12 @@ func (a *app) line(e machine.Event, state, text string) {
 }
 
 // attempts prints the logs of a run's attempts.
-func (a *app) attempts(run, step string) error {
+func (a *app) attempts(ctx context.Context, j journal, run runner.Run, step string) error {
 	dir, err := a.stateDir()
 	if err != nil {
 		return err
 	}
-	dir = filepath.Join(dir, "runs", run)
+	dir = filepath.Join(dir, "runs", run.ID)
 	files, err := fs.Glob(os.DirFS(dir), "*/*.log")
 	if err != nil {
 		return err
@@ -189,7 +190,33 @@ func (a *app) attempts(run, step string) error {
 		if err := copyFile(a.stdout, f); err != nil {
 			return err
 		}
+		if err := a.lateLogs(ctx, j, run, f); err != nil {
+			a.say("%s: %s", state, err)
+		}
 	}
+	return nil
+}
+
+// lateLogs prints what EMR had not written yet when the attempt ended.
+func (a *app) lateLogs(ctx context.Context, j journal, run runner.Run, file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	uri := emr.LogsToCome(string(text))
+	t, ok := a.project.Target(run.Key.Target)
+	if uri == "" || !ok {
+		return nil
+	}
+	b, prefix, err := a.lookup(t, j).Bucket(ctx, uri)
+	if err != nil {
+		return err
+	}
+	var logs strings.Builder
+	if err := emr.CopyLogs(ctx, b, uri, prefix, &logs); err != nil {
+		return err
+	}
+	fmt.Fprint(a.stdout, a.redact(logs.String())) //nolint:errcheck // a closed pipe ends the command
 	return nil
 }
 

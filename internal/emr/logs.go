@@ -53,7 +53,7 @@ func (e *EMR) fetchLogs(ctx context.Context, cluster, step string, w io.Writer, 
 		}
 		if whole || !wait || !e.c.Now().Before(until) {
 			if len(names) == 0 {
-				fmt.Fprintf(w, "the step's logs will be at %s\n", dir) //nolint:errcheck // a log
+				fmt.Fprintf(w, "%s%s\n", toCome, dir) //nolint:errcheck // a log
 			}
 			return copyLogs(ctx, b, dir, prefix, names, w)
 		}
@@ -63,13 +63,28 @@ func (e *EMR) fetchLogs(ctx context.Context, cluster, step string, w io.Writer, 
 	}
 }
 
-// Logs copies a step's logs, as far as they are there.
-func (e *EMR) Logs(ctx context.Context, t flow.Token, w io.Writer) error {
-	cluster, step, ok := strings.Cut(string(t), "/")
-	if !ok {
-		return nil
+// toCome stands in an attempt's log before the place of logs that EMR had not written yet.
+const toCome = "the step's logs will be at "
+
+// LogsToCome is the place that an attempt's log names of logs that were not there yet; empty
+// if it has them.
+func LogsToCome(log string) string {
+	i := strings.LastIndex(log, toCome)
+	if i < 0 {
+		return ""
 	}
-	_, err := e.fetchLogs(ctx, cluster, step, w, false)
+	uri, _, _ := strings.Cut(log[i+len(toCome):], "\n")
+	return uri
+}
+
+// CopyLogs copies the logs of a step that lie in a folder by now; prefix is the folder's name
+// in its bucket.
+func CopyLogs(ctx context.Context, b flow.Bucket, uri, prefix string, w io.Writer) error {
+	names, err := logFiles(ctx, b, prefix)
+	if err != nil {
+		return err
+	}
+	_, err = copyLogs(ctx, b, uri, prefix, names, w)
 	return err
 }
 
