@@ -109,6 +109,19 @@ func (d *discreet) Find(ctx context.Context, r flow.Request) (flow.Token, bool, 
 	return "", false, nil
 }
 
+// clusterOutput is what a step on a cluster left, as the state STEP.result has it: the
+// outputs that the runner laid into the store, or what a script wrote.
+func clusterOutput(output string) string {
+	var o struct{ Body string }
+	var left struct {
+		Outputs json.RawMessage `json:"outputs"`
+	}
+	if json.Unmarshal([]byte(output), &o) != nil || o.Body == "" || json.Unmarshal([]byte(o.Body), &left) != nil {
+		return output
+	}
+	return string(left.Outputs)
+}
+
 // endClusters ends what a run that is over has left on AWS, and waits for it.
 func (a *app) endClusters(ctx context.Context, j journal, run string) error {
 	rows, err := j.LiveClusters(ctx, run)

@@ -5,11 +5,14 @@ package cli
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
@@ -38,7 +41,11 @@ func TestRealEMRSQL(t *testing.T) {
 	c := startCloudWith(t, "instant", "", sparkOf(t))
 	dir := t.TempDir()
 	csv := "id,region,amount\n1,north,10.25\n2,south,3.50\n3,north,1.00\nx,north,2.00\n"
-	script := "import sys\nfrom pyspark.sql import SparkSession\nspark = SparkSession.builder.getOrCreate()\nspark.sql(\"select 'north' as region, 2 as rank\").coalesce(1).write.parquet(sys.argv[1])\n"
+	secret, word := "etl/word", "a-secret-word"
+	if _, err := secretsmanager.NewFromConfig(c.cfg).CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &secret, SecretString: &word}); err != nil {
+		t.Fatal(err)
+	}
+	script := "import os\nimport sys\nfrom pyspark.sql import SparkSession\nassert os.environ['WORD'] == 'a-secret-word'\nspark = SparkSession.builder.getOrCreate()\nspark.sql(\"select 'north' as region, 2 as rank\").coalesce(1).write.parquet(sys.argv[1])\n"
 	steps := `schedule: { cron: "0 6 * * *", day: start }
 steps:
   upload: { copy: { from: "data/x_{{ ds_nodash }}.csv", to: "s3://lake/raw/x_{{ ds_nodash }}.csv" } }
@@ -49,11 +56,13 @@ steps:
     checks: [ { unique: id }, { rows: { min: 1 } } ]
   totals: { sql: "select region, sum(amount) as amount, count(*) as n from clean group by region" }
 `
-	onCluster := strings.ReplaceAll(steps, "SOURCE", "s3://lake/raw/x_{{ ds_nodash }}.csv") + `  ranks:  { spark: { script: rank.py, output: rows, args: ["{{ output.rows }}"] } }
+	onCluster := strings.ReplaceAll(steps, "SOURCE", "s3://lake/raw/x_{{ ds_nodash }}.csv") + `  ranks:  { spark: { script: rank.py, output: rows, secrets: { WORD: words.url }, args: ["{{ output.rows }}"] } }
   final:  { sql: "select t.region, t.amount, t.n, r.rank from totals t left join ranks r on r.region = t.region", load: { to: "s3://lake/out", scope: all } }
 `
-	write(t, dir, map[string]string{"tidemill.yaml": c.target(""), "pipelines/p.yaml": "target: emr\n" + onCluster, "pipelines/here.yaml": strings.ReplaceAll(steps, "SOURCE", "data/x_{{ ds_nodash }}.csv"), "data/x_20171106.csv": csv, "rank.py": script})
-	mustRun(t, dir, "run", "p", "--date", "2017-11-06")
+	write(t, dir, map[string]string{"tidemill.yaml": c.target("") + "connections: { words: { type: postgres, url: \"${secretsmanager:etl/word}\" } }\n", "pipelines/p.yaml": "target: emr\n" + onCluster, "pipelines/here.yaml": strings.ReplaceAll(steps, "SOURCE", "data/x_{{ ds_nodash }}.csv"), "data/x_20171106.csv": csv, "rank.py": script})
+	if out, err := process(t, dir, []string{"TIDEMILL_NODE=" + nodeProgram(t)}, "run", "p", "--date", "2017-11-06").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	if alive := c.alive(t); len(alive) > 0 {
 		t.Errorf("alive: %v", alive)
 	}
@@ -84,6 +93,18 @@ steps:
 	}
 }
 
+// nodeProgram builds tidemill-node for this machine and returns its folder.
+func nodeProgram(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "minicore_disabled", "-o", filepath.Join(dir, "tidemill-node-linux-amd64"), "../../cmd/tidemill-node")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build tidemill-node: %v\n%s", err, out)
+	}
+	return dir
+}
+
 func read(t *testing.T, dir, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, name))
@@ -100,7 +121,11 @@ func sparks(t *testing.T) kit {
 		cloud: func(t *testing.T, faults string) *cloud { return startCloudWith(t, "instant", faults, find) },
 		project: func(t *testing.T, c *cloud) string {
 			dir := emrProject(t, c, "")
-			script := "import sys\nfrom pyspark.sql import SparkSession\nspark = SparkSession.builder.getOrCreate()\nn = spark.read.csv('s3://lake/raw/orders_%s.csv' % sys.argv[1], header=True).count()\nassert n == 1, n\nopen(sys.argv[2], 'a').write('process\\n')\n"
+			secret, word := "etl/word", "a-secret-word"
+			if _, err := secretsmanager.NewFromConfig(c.cfg).CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &secret, SecretString: &word}); err != nil {
+				t.Fatal(err)
+			}
+			script := "import os\nimport sys\nfrom pyspark.sql import SparkSession\nassert os.environ['WORD'] == 'a-secret-word'\nspark = SparkSession.builder.getOrCreate()\nn = spark.read.csv('s3://lake/raw/orders_%s.csv' % sys.argv[1], header=True).count()\nassert n == 1, n\nopen(sys.argv[2], 'a').write('process\\n')\n"
 			pl := strings.NewReplacer(`run: { argv: [bash, -c, "sleep 0.2; echo process >> `+filepath.Join(dir, "notes")+`"] }`,
 				`spark: { script: "s3://lake/code/job.py", args: ["{{ ds_nodash }}", "`+filepath.Join(dir, "notes")+`"] }`, "from: job.sh", "from: job.py", "code/job.sh", "code/job.py").Replace(read(t, dir, "pipelines/orders.yaml"))
 			write(t, dir, map[string]string{"pipelines/orders.yaml": pl, "job.py": script})

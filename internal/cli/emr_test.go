@@ -26,6 +26,7 @@ import (
 // cloud is AWS on localhost.
 type cloud struct {
 	url string
+	cfg awsauth.Config
 	emr *awsemr.Client
 	s3  *awss3.Client
 }
@@ -59,6 +60,7 @@ func startCloudWith(t *testing.T, pace, faults string, spark func(context.Contex
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.cfg = cfg
 	// A fault script throttles the test too.
 	c.emr = awsemr.NewFromConfig(cfg, func(o *awsemr.Options) { o.Retryer = retry.AddWithMaxAttempts(retry.NewStandard(), 20) })
 	c.s3 = awss3.NewFromConfig(cfg, func(o *awss3.Options) { o.UsePathStyle = true })

@@ -154,11 +154,15 @@ func (a *app) tablesOf(ctx context.Context, j journal, run runner.Run) (map[stri
 		case "TaskStateEntered":
 			state[e.Frame] = e.Details.Name
 		case "TaskSucceeded":
-			name := strings.TrimSuffix(state[e.Frame], ".item")
+			name, output := state[e.Frame], e.Details.Output
+			if step, ok := strings.CutSuffix(name, ".result"); ok {
+				name, output = step, clusterOutput(output)
+			}
+			name = strings.TrimSuffix(name, ".item")
 			if step, ok := strings.CutSuffix(name, flow.ExtractSuffix); ok {
 				name = step + "_extract" // what the step read, before its own work
 			}
-			maps.Copy(out, manifests(name, e.Details.Output))
+			maps.Copy(out, manifests(name, output))
 		}
 	}
 	return out, nil

@@ -279,7 +279,7 @@ func (c *compiler) lintCluster(parts []*tree) {
 		c.faults = append(c.faults, pipeline.Fault{Pos: pos, Warning: true, Message: fmt.Sprintf(format, args...), Hint: hint})
 	}
 	if cl.Protected {
-		warn(cl.Pos, "leave protected out", "target %q: a protected cluster that no process ends lives until it has been idle for %s", c.target, idle(cl))
+		warn(cl.Pos, "leave protected out, or end leaked clusters on a schedule: tidemill clusters --machine", "target %q: a protected cluster does not end when it is idle; only a run, or whoever looks for leaked ones, ends it", c.target)
 	}
 	if cl.LogURI == "" {
 		warn(cl.Pos, "set log_uri to a place in S3", "target %q: without log_uri nothing tells why a step failed", c.target)

@@ -71,6 +71,7 @@ var onEMR = map[string]string{
   process: { after: [check, data, ready], spark: { script: "s3://b/code/x.py", args: ["--date", "{{ ds_nodash }}"], conf: { spark.executor.memory: "{{ params.n }}g" } }, retry: { attempts: 2, delay: 30s }, timeout: 2h } }`,
 	"emr_sql":      `{ a: { extract: { from: "s3://b/in/{{ ds }}.csv" }, sql: select * from source }, b: { sql: select * from a, when: params.n > 1 }, c: { sql: select * from a, each: [p, q] }, d: { sql: select * from b join c on true, retry: {} }, e: { load: { from: d, to: "s3://b/out", scope: all } } }`,
 	"emr_parallel": `{ a: { run: { argv: [a] } }, b: { run: { argv: [b, "{{ ds }}"], env: { X: y } } }, c: { after: [a, b], copy: { from: "s3://b/x", to: "s3://b/y" } }, d: { after: c, run: { argv: [d] } }, e: { after: d, exists: "s3://b/*" } }`,
+	"emr_secrets":  `{ a: { spark: { script: jobs/x.py, secrets: { KEY: vault.key } }, timeout: 1h } }`,
 	"emr_run_if":   `{ a: { run: { argv: [a] } }, b: { after: a, run: { argv: [b] } }, c: { after: b, run_if: always, exists: "s3://b/c" } }`,
 }
 
@@ -86,7 +87,7 @@ func project(t testing.TB, head, steps string) (*pipeline.Project, *pipeline.Pip
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"tidemill.yaml":    "project: p\nvars: { lake: out }\nconnections: { c: { type: later }, db: { type: postgres }, api: { type: rest }, find: { type: search } }\ntargets: { far: { engine: spark, spark: { conf: { spark.sql.shuffle.partitions: \"4\" } } }, cloud: { engine: emr, store: \"s3://lake/tidemill\", cluster: { release: emr-7.13.0, primary: m5.xlarge, log_uri: \"s3://lake/logs\" } } }\n",
+		"tidemill.yaml":    "project: p\nvars: { lake: out }\nconnections: { c: { type: later }, db: { type: postgres }, api: { type: rest }, find: { type: search }, vault: { type: vault, key: \"${secretsmanager:etl/key}\", other: \"${env:OTHER}\" } }\ntargets: { far: { engine: spark, spark: { conf: { spark.sql.shuffle.partitions: \"4\" } } }, cloud: { engine: emr, store: \"s3://lake/tidemill\", cluster: { release: emr-7.13.0, primary: m5.xlarge, log_uri: \"s3://lake/logs\" } }, whole: { engine: emr, store: { url: \"s3://lake/tidemill\" }, cluster: " + wholeCluster + " }, bare: { engine: emr, store: \"s3://lake/tidemill\", cluster: { release: emr-7.13.0, primary: m5.xlarge, protected: true, idle_timeout: 5m } } }\n",
 		"pipelines/p.yaml": "params: { n: 3, list: [ { name: a } ] }\n" + head + "steps: " + steps + "\n",
 	} {
 		file := filepath.Join(dir, name)
@@ -105,10 +106,21 @@ func project(t testing.TB, head, steps string) (*pipeline.Project, *pipeline.Pip
 	return p, pl
 }
 
+// wholeCluster is a cluster with every key.
+const wholeCluster = `{ release: emr-7.13.0, primary: m6g.xlarge, core: { type: m6g.xlarge, count: 2, market: spot, fallback: on_demand }, task: { type: m6g.2xlarge, count: 3, market: spot },
+  roles: { service: S, instance: I, step: R }, subnets: [subnet-1, subnet-2], security_configuration: sc, security_groups: { EmrManagedMasterSecurityGroup: sg-1 }, key: k,
+  bootstrap: ["s3://b/x.sh", { path: boot.sh, args: [1, two], name: n }], applications: [Spark, Hive], configurations: [ { Classification: spark-defaults, Properties: { spark.x: "1" } } ],
+  managed_scaling: { min: 1, max: 9 }, steps: { concurrency: 4 }, idle_timeout: 30m, log_uri: "s3://lake/logs", tags: { team: etl }, protected: true, scope: named, name: etl, max_age: 3h, retry: 0 }`
+
+type vaultKeys struct {
+	Key   flow.Secret `key:"key" doc:"A secret that a node can read."`
+	Other flow.Secret `key:"other" doc:"One that it cannot."`
+}
+
 func connectors() []flow.Connector {
 	c := flow.Define[struct{}]("later", "Not yet.", flow.UseSource, flow.UseSink)
 	c.Built = false
-	return []flow.Connector{c, flow.Define[struct{}]("postgres", "A database.", flow.UseSource), flow.Define[struct{}]("rest", "A web API.", flow.UseSource), flow.Define[struct{}]("search", "An index.", flow.UseSink)}
+	return []flow.Connector{c, flow.Define[struct{}]("postgres", "A database.", flow.UseSource), flow.Define[struct{}]("rest", "A web API.", flow.UseSource), flow.Define[struct{}]("search", "An index.", flow.UseSink), flow.Define[vaultKeys]("vault", "Secrets.", flow.UseSource)}
 }
 
 func compile(t testing.TB, head, steps, target string, only ...string) (*plan.Machine, pipeline.Faults) {
@@ -130,6 +142,8 @@ func TestGoldenMachines(t *testing.T) {
 	for name, steps := range onSpark {
 		all[name] = [3]string{"", steps, "far"}
 	}
+	all["emr_whole"] = [3]string{"", onEMR["emr_orders"], "whole"}
+	all["emr_protected"] = [3]string{"", onEMR["emr_parallel"], "bare"}
 	for name, steps := range onEMR {
 		all[name] = [3]string{"", steps, "cloud"}
 	}
@@ -180,6 +194,13 @@ func TestGoldenMachines(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ steps, target, want string }{
+		{`{ a: { spark: { script: x.py, secrets: { K: vault.other } } } }`, "cloud", "vault.other is not to be had on a cluster"},
+		{`{ a: { spark: { script: x.py, conf: { spark.submit.deployMode: cluster } } } }`, "cloud", "deploy mode cluster is refused"},
+		{`{ a: { spark: { script: "{{ params.n }}/x.py" } } }`, "cloud", "it has to be known where"},
+		{`{ a: { extract: { from: data/x.csv } } }`, "cloud", "reads data/x.csv, which a cluster does not reach"},
+		{`{ a: { sql: select 1 as x, load: { to: out/x, scope: all } } }`, "cloud", "writes out/x, which a cluster does not reach"},
+		{`{ a: { extract: { from: db, query: select 1 as x, on: cluster } } }`, "cloud", "on: cluster is not built yet"},
+		{`{ a: { state: { Type: Task, Resource: "arn:aws:states:::elasticmapreduce:createCluster.sync", Arguments: { Name: x } } } }`, "cloud", "does not end by itself"},
 		{`{ a: { spark: { script: x.py, output: rows }, checks: [ { not_null: x } ], each: [p, q] } }`, "far", "do not go together with each"},
 		{`{ a: { extract: { from: c, query: select 1 } } }`, "local", "connections of type later are not built yet"},
 		{`{ a: { extract: { dataset: nope.q } } }`, "local", "unknown pipeline \"nope\""},
@@ -193,6 +214,30 @@ func TestRefusals(t *testing.T) {
 		if m != nil || !strings.Contains(faults.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", c.steps, faults, c.want)
 		}
+	}
+}
+
+// What is doubtful about a cluster is a warning.
+func TestClusterLints(t *testing.T) {
+	t.Parallel()
+	m, faults := compile(t, "", `{ a: { run: { argv: [a] } }, b: { after: a, exists: "s3://b/x", wait: { for: 20m } }, c: { after: b, run: { argv: [c] } } }`, "bare")
+	if m == nil {
+		t.Fatal(faults)
+	}
+	var all []string
+	for _, f := range faults {
+		if !f.Warning {
+			t.Error(f)
+		}
+		all = append(all, f.Message)
+	}
+	for _, want := range []string{"does not end when it is idle", "nothing tells why a step failed", "20m0s of p may pass between two of its steps"} {
+		if !strings.Contains(strings.Join(all, "\n"), want) {
+			t.Errorf("no warning says %q: %q", want, all)
+		}
+	}
+	if _, faults := compile(t, "", onEMR["emr_orders"], "cloud"); len(faults) > 0 {
+		t.Errorf("a cluster without faults: %v", faults)
 	}
 }
 
