@@ -70,13 +70,13 @@ steps:
 	write(t, dir, map[string]string{"pipelines/here.yaml": strings.Replace(read(t, dir, "pipelines/here.yaml"), "    after: upload\n", "", 1)})
 	mustRun(t, dir, "run", "here", "--date", "2017-11-06")
 	for table, sql := range map[string]string{"clean": "select * from clean order by id", "totals": "select * from totals order by region"} {
-		there := mustRun(t, dir, "query", "p", sql, "--target", "emr", "--date", "2017-11-06", "--format", "csv")
+		there := mustRun(t, dir, "query", "p", sql, "--format", "csv")
 		here := mustRun(t, dir, "query", "here", sql, "--date", "2017-11-06", "--format", "csv")
 		if d := cmp.Diff(here, there); d != "" {
 			t.Errorf("%s (-here +on the cluster):\n%s", table, d)
 		}
 	}
-	if got := mustRun(t, dir, "query", "p", "select * from final order by region", "--target", "emr", "--date", "2017-11-06", "--format", "csv"); got != "region,amount,n,rank\nnorth,11.25,2,2\nsouth,3.50,1,\n" {
+	if got := mustRun(t, dir, "query", "p", "select * from final order by region", "--format", "csv"); got != "region,amount,n,rank\nnorth,11.25,2,2\nsouth,3.50,1,\n" {
 		t.Errorf("final: %q", got)
 	}
 	bucket, prefix := "lake", "out/"

@@ -133,7 +133,9 @@ func (c *compiler) sparkStep(name string, o object) object {
 		argv = c.submit(name, job, outputs)
 	} else {
 		prepare := object{{"Type", "Task"}, {"Resource", resource("prepare")}, {"Arguments", append(slices.Clone(job), member{"state", name})}}
-		prepare.putSome("Retry", waits(o))
+		if r, ok := o.get("Retry").([]any); ok {
+			prepare.put("Retry", r)
+		}
 		copyCatch(&prepare, o)
 		prepare.put("Output", keep(name, "prepare"))
 		prepare.put("Next", name)
