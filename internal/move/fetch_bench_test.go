@@ -38,3 +38,29 @@ func BenchmarkFetch(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkFetchForEach asks for each of 50,000 rows.
+func BenchmarkFetchForEach(b *testing.B) {
+	const n = 50_000
+	var all strings.Builder
+	for i := range n {
+		fmt.Fprintf(&all, ",{\"id\":%d}", i)
+	}
+	d := newDesk(b, webAPI(b, func(w http.ResponseWriter, _ *http.Request) { say(w, "[%s]", all.String()[1:]) }))
+	list, err := d.fetch(flow.Extract{Args: []byte(`{}`)}, func(j *flow.FetchJob) { j.Slot.Step = "ids" })
+	if err != nil {
+		b.Fatal(err)
+	}
+	d.source = webAPI(b, func(w http.ResponseWriter, r *http.Request) {
+		say(w, `{"id":%s,"price":1.25,"stock":{"here":3,"there":[1,2]}}`, strings.TrimPrefix(r.URL.Path, "/"))
+	})
+	for b.Loop() {
+		o, err := d.fetch(flow.Extract{Args: []byte(`{"path":{"{{":[{"text":"/"},{"expr":"row.id"}]}}`)}, func(j *flow.FetchJob) {
+			j.ForEach = list.Manifest
+			j.Slot.Time = fmt.Sprintf("202601%02dT000000Z", d.attempt)
+		})
+		if err != nil || o.Rows != n {
+			b.Fatal(o, err)
+		}
+	}
+}
