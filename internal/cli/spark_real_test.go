@@ -230,11 +230,16 @@ func folderText(t *testing.T, dir string) map[string][]string {
 
 // TestRealOrdersPySpark runs the script of the example on two days, against the S3 of tidemill
 // local, and wants what examples/orders makes of them on DuckDB.
-func TestRealOrdersPySpark(t *testing.T) { ordersPySpark(t, "2017-10-20", "2017-11-06") }
+func TestRealOrdersPySpark(t *testing.T) {
+	ordersPySpark(t, "spark", "2017-10-20", "2017-11-06")
+}
 
-func ordersPySpark(t *testing.T, days ...string) {
+// TestRealOrdersOnEMR does so on a cluster: the eight steps, in order, and nothing left.
+func TestRealOrdersOnEMR(t *testing.T) { ordersPySpark(t, "emr-local", "2017-11-06") }
+
+func ordersPySpark(t *testing.T, target string, days ...string) {
 	t.Helper()
-	cloud := startCloud(t, "instant", "")
+	cloud := startCloudWith(t, "instant", "", sparkOf(t))
 	root := localRoot(t, cloud.url)
 	for _, b := range []string{"shop-orders"} {
 		if _, err := cloud.s3.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: &b}); err != nil {
@@ -258,7 +263,10 @@ func ordersPySpark(t *testing.T, days ...string) {
 	}
 	for _, day := range days {
 		mustRun(t, orders, "run", "orders", "--date", day)
-		mustRun(t, dir, "run", "aws_spark_orders", "--date", day)
+		mustRun(t, dir, "run", "aws_spark_orders", "--date", day, "--target", target)
+		if target == "emr-local" {
+			eightSteps(t, cloud, dir)
+		}
 		bucket := filepath.Join(root, "shop-orders")
 		cols := "row_id, order_id, ship_date, days_to_ship, ship_mode, customer_id, customer, segment, city, state, region, product_id, category, sub_category, product_name, quantity, discount, revenue, profit, margin"
 		want := ask(t, orders, day, "select "+cols+" from clean order by row_id", "--limit", "0")[1:]
@@ -288,6 +296,25 @@ func ordersPySpark(t *testing.T, days ...string) {
 		if o.ETag == nil || len(*o.ETag) < 34 {
 			t.Errorf("%s has ETag %v", *o.Key, o.ETag)
 		}
+	}
+}
+
+// eightSteps wants upload, upload, check, create and wait, submit and wait, terminate and
+// wait in the history, and the same seen by EMR.
+func eightSteps(t *testing.T, c *cloud, dir string) {
+	t.Helper()
+	run := runID(t, dir)
+	got := states(t, dir, run)
+	uploads := slices.Clone(got[:min(3, len(got))])
+	slices.Sort(uploads) // the data is uploaded beside
+	if d := cmp.Diff([]string{"check_code", "upload_code", "upload_data", "cluster.create", "process", "cluster.terminate"}, append(uploads, got[min(3, len(got)):]...)); d != "" {
+		t.Errorf("states (-want +got):\n%s", d)
+	}
+	if alive := c.alive(t); len(alive) > 0 {
+		t.Errorf("alive: %v", alive)
+	}
+	if !slices.Contains(c.steps(t), run+"/process/1 COMPLETED") {
+		t.Errorf("steps: %v", c.steps(t))
 	}
 }
 

@@ -9,5 +9,5 @@ import (
 // TestSoakRealOrdersPySpark runs the script of the example on every day that there is.
 func TestSoakRealOrdersPySpark(t *testing.T) {
 	_, days := readCSV(t, "../../examples/orders/expected/by_day.csv")
-	ordersPySpark(t, sortedKeys(days)...)
+	ordersPySpark(t, "spark", sortedKeys(days)...)
 }
