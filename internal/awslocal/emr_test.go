@@ -382,7 +382,7 @@ func TestEMRKilled(t *testing.T) {
 	_, cfg := client(t, strings.TrimSpace(line), awsauth.Settings{})
 	c := awsemr.NewFromConfig(cfg)
 	id := run(t, c, ask(func(in *awsemr.RunJobFlowInput) {
-		in.Steps = []emrtypes.StepConfig{shell("long", "timeout 300 bash -c 'trap \"\" TERM HUP; echo $$ > "+marks+"/pid; sleep 300'"), shell("next", "true")}
+		in.Steps = []emrtypes.StepConfig{shell("long", "timeout 300 setsid bash -c 'trap \"\" TERM HUP; echo $$ > "+marks+"/pid; sleep 300'"), shell("next", "true")}
 	}))
 	var pid string
 	eventually(t, "it runs", func() bool {

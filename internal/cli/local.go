@@ -119,7 +119,8 @@ func (t *teller) changed(e emr.Event) {
 	if e.Step != "" {
 		step = " " + e.Step + " " + e.StepName
 	}
-	t.a.print("%s %s%s %s", e.Time.UTC().Format(time.TimeOnly), who, step, strings.TrimSpace(strings.Join([]string{e.State, e.Code, e.Reason}, " ")))
+	words := slices.DeleteFunc([]string{e.State, e.Code, e.Reason}, func(s string) bool { return s == "" })
+	t.a.print("%s %s%s %s", e.Time.UTC().Format(time.TimeOnly), who, step, strings.Join(words, " "))
 }
 
 func (t *teller) called(c awslocal.Called) {

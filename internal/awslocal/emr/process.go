@@ -2,7 +2,9 @@ package emr
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -27,8 +29,18 @@ type warden struct {
 	mu       sync.Mutex
 	input    io.WriteCloser
 	gone     chan struct{} // nil before the first start
-	sessions map[int]bool
+	sessions map[session]bool
 }
+
+// session is a process with all that it starts, whatever groups and sessions that joins: it is
+// known by the leader and by a mark in the environment.
+type session struct {
+	leader int
+	mark   string
+}
+
+// markName is the variable of the environment that holds the mark.
+const markName = "TIDEMILL_WORK="
 
 func (w *warden) start() error {
 	program, err := os.Executable()
@@ -50,7 +62,7 @@ func (w *warden) start() error {
 		close(gone)
 	}()
 	for n := range w.sessions {
-		if _, err := fmt.Fprintf(w.input, "+%d\n", n); err != nil {
+		if _, err := fmt.Fprintf(w.input, "+ %d %s\n", n.leader, n.mark); err != nil {
 			return err
 		}
 	}
@@ -58,13 +70,13 @@ func (w *warden) start() error {
 }
 
 // watch has a session ended with us.
-func (w *warden) watch(session int) error {
+func (w *warden) watch(n session) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.sessions == nil {
-		w.sessions = map[int]bool{}
+		w.sessions = map[session]bool{}
 	}
-	w.sessions[session] = true
+	w.sessions[n] = true
 	ended := w.gone == nil
 	if !ended {
 		select {
@@ -76,16 +88,16 @@ func (w *warden) watch(session int) error {
 	if ended {
 		return w.start()
 	}
-	_, err := fmt.Fprintf(w.input, "+%d\n", session)
+	_, err := fmt.Fprintf(w.input, "+ %d %s\n", n.leader, n.mark)
 	return err
 }
 
 // forget is the end of a session.
-func (w *warden) forget(session int) {
+func (w *warden) forget(n session) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.sessions, session)
-	_, _ = fmt.Fprintf(w.input, "-%d\n", session) //nolint:errcheck // if it has ended, the next one is not told of it
+	delete(w.sessions, n)
+	_, _ = fmt.Fprintf(w.input, "- %d %s\n", n.leader, n.mark) //nolint:errcheck // if it has ended, the next one is not told of it
 }
 
 // stop ends what there still is of sessions, and the warden.
@@ -111,44 +123,51 @@ func Child(args []string, stdin io.Reader) (code int, handled bool) {
 }
 
 func watch(stdin io.Reader) {
-	sessions := map[int]bool{}
+	sessions := map[session]bool{}
 	in := bufio.NewScanner(stdin)
 	for in.Scan() {
-		n, err := strconv.Atoi(strings.TrimLeft(in.Text(), "+-"))
-		if err != nil || n <= 1 {
+		var sign string
+		var n session
+		if _, err := fmt.Sscan(in.Text(), &sign, &n.leader, &n.mark); err != nil || n.leader <= 1 {
 			continue
 		}
-		if strings.HasPrefix(in.Text(), "+") {
+		if sign == "+" {
 			sessions[n] = true
 		} else {
 			delete(sessions, n)
 		}
 	}
 	for n := range sessions {
-		killSession(n)
+		n.kill()
 	}
 }
 
-// members are the processes of a session that live. Where there is no /proc it is the leader's
-// group, which programs such as timeout leave.
-func members(session int) (pids []int) {
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil || len(stats) == 0 {
-		return []int{-session}
+// members are the processes that live. Where there is no /proc it is the leader's group, which
+// programs such as timeout leave.
+func (n session) members() (pids []int) {
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil || len(dirs) == 0 {
+		return []int{-n.leader}
 	}
-	want := strconv.Itoa(session)
-	for _, file := range stats {
-		text, err := os.ReadFile(file)
+	leader, mark := strconv.Itoa(n.leader), []byte(markName+n.mark+"\x00")
+	for _, dir := range dirs {
+		text, err := os.ReadFile(filepath.Join(dir, "stat"))
 		if err != nil {
 			continue // it has ended meanwhile
 		}
 		// The name in parentheses may hold anything.
 		_, rest, ok := cutLast(string(text), ") ")
 		f := strings.Fields(rest) // state, parent, group, session
-		if ok && len(f) > 3 && f[3] == want && f[0] != "Z" && f[0] != "X" {
-			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
-				pids = append(pids, pid)
+		if !ok || len(f) < 4 || f[0] == "Z" || f[0] == "X" {
+			continue
+		}
+		if f[3] != leader {
+			if env, err := os.ReadFile(filepath.Join(dir, "environ")); err != nil || !bytes.Contains(append(env, 0), mark) {
+				continue // it is another's, or not ours to look at
 			}
+		}
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil {
+			pids = append(pids, pid)
 		}
 	}
 	return pids
@@ -162,18 +181,18 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
-func signalSession(session int, sig syscall.Signal) {
-	for _, pid := range members(session) {
+func (n session) signal(sig syscall.Signal) {
+	for _, pid := range n.members() {
 		_ = syscall.Kill(pid, sig) //nolint:errcheck // it may have ended meanwhile
 	}
 }
 
-// killSession ends a session for certain: a process that is being made while the others are
+// kill ends a session for certain: a process that is being made while the others are
 // looked for is found in the next round.
-func killSession(session int) {
+func (n session) kill() {
 	end := time.Now().Add(10 * time.Second)
 	for time.Now().Before(end) {
-		pids := members(session)
+		pids := n.members()
 		if len(pids) == 0 {
 			return
 		}
@@ -186,6 +205,7 @@ func killSession(session int) {
 		if gone {
 			return
 		}
+		pause(5 * time.Millisecond)
 	}
 }
 
@@ -204,7 +224,8 @@ func (w *warden) run(ctx context.Context, p program, signals <-chan syscall.Sign
 	// It begins when it is watched: not if we are gone by then.
 	argv := append([]string{"-c", `read -r go && exec "$@" </dev/null`, "sh"}, p.argv...)
 	cmd := exec.Command("/bin/sh", argv...) //nolint:gosec // what a step asks for
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, p.env, p.stdout, p.stderr
+	work := session{mark: rand.Text()}
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, append(p.env, markName+work.mark), p.stdout, p.stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -213,37 +234,37 @@ func (w *warden) run(ctx context.Context, p program, signals <-chan syscall.Sign
 	if err := cmd.Start(); err != nil {
 		return -1, err
 	}
-	session := cmd.Process.Pid
-	err = w.watch(session)
+	work.leader = cmd.Process.Pid
+	err = w.watch(work)
 	if err == nil {
 		_, err = io.WriteString(in, "go\n")
 	}
 	_ = in.Close() //nolint:errcheck // it has what it waits for
 	if err == nil && p.begun != nil {
-		p.begun(session)
+		p.begun(work.leader)
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	stop := ctx.Done()
 	if err != nil {
-		killSession(session)
+		work.kill()
 	}
 	for {
 		select {
 		case sig := <-signals:
 			if sig == syscall.SIGKILL {
-				killSession(session)
+				work.kill()
 			} else {
-				signalSession(session, sig)
+				work.signal(sig)
 			}
 			continue
 		case <-stop:
-			killSession(session)
+			work.kill()
 			stop = nil
 			continue
 		case waited := <-done:
-			killSession(session)
-			w.forget(session)
+			work.kill()
+			w.forget(work)
 			var status *exec.ExitError
 			if errors.As(waited, &status) {
 				return exitCode(status.ProcessState), err

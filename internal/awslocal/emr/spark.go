@@ -39,7 +39,7 @@ func (w *worker) provide(ctx context.Context, l *logs, dir string, st *Step) (bi
 	}
 	spark, err := w.findSpark(ctx)
 	if err != nil {
-		return bin, nil, script(filepath.Join(bin, "spark-submit"), "cat >&2 <<'END'\nspark-submit: "+err.Error()+"\n"+flow.HintOf(err)+"\nEND\nexit 127\n")
+		return bin, nil, script(filepath.Join(bin, "spark-submit"), "cat >&2 <<'END'\nspark-submit: "+because(err)+"\nEND\nexit 127\n")
 	}
 	if v := w.sparkVersion(); v != "" && spark.Version != "" && v != spark.Version {
 		l.say("WARN spark-submit is Spark %s, %s has %s", spark.Version, val(w.c.Request.ReleaseLabel), v)
@@ -89,6 +89,14 @@ func (w *worker) findSpark(ctx context.Context) (*Spark, error) {
 		return nil, fmt.Errorf("no Spark is on this machine")
 	}
 	return w.Service.c.Spark(ctx, w.sparkVersion())
+}
+
+// because is an error with what to do about it, in a line.
+func because(err error) string {
+	if h := flow.HintOf(err); h != "" {
+		return err.Error() + ". " + h
+	}
+	return err.Error()
 }
 
 func (w *worker) sparkVersion() string { return version(val(w.c.Request.ReleaseLabel), "Spark") }

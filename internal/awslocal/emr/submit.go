@@ -39,6 +39,9 @@ type submitConfig struct {
 // slotMB is how much memory a slot stands for.
 const slotMB = 256
 
+// slotPause is how long a driver that waits for memory waits before it looks again.
+const slotPause = 100 * time.Millisecond
+
 // overheadMB is what a driver needs beside its heap: the rest of Java, and Python.
 const overheadMB = 384
 
@@ -212,7 +215,7 @@ func (c *submitConfig) acquire(mb int) error {
 	if !lock(gate) {
 		tell()
 		for !lock(gate) {
-			pause()
+			pause(slotPause)
 		}
 	}
 	held := map[int]bool{}
@@ -238,13 +241,13 @@ func (c *submitConfig) acquire(mb int) error {
 			return nil
 		}
 		tell()
-		pause()
+		pause(slotPause)
 	}
 }
 
 func lock(f *os.File) bool { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil }
 
-func pause() { <-time.NewTimer(100 * time.Millisecond).C }
+func pause(d time.Duration) { <-time.NewTimer(d).C }
 
 // inherit leaves a copy of a file open in the program that takes our place.
 func inherit(f *os.File) error {
