@@ -106,7 +106,9 @@ func (w *worker) number(st *Step) int { return slices.Index(w.steps, st) + 1 }
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-func script(file, text string) error { return os.WriteFile(file, []byte("#!/bin/sh\n"+text), 0o700) } //nolint:gosec // it is to be run
+func script(file, text string) error {
+	return executable(file, strings.NewReader("#!/bin/sh\n"+text))
+}
 
 // settings are what a cluster's configurations say to Spark: settings of its sessions, and
 // variables of its environment. Hadoop's files become settings of Spark's of the same effect.

@@ -51,7 +51,7 @@ func TestMemory(t *testing.T) {
 	fake, marks := filepath.Join(dir, "spark-submit"), filepath.Join(dir, "marks")
 	// It takes a place, counts who is there, and leaves after a while.
 	write := func(file, text string) {
-		if err := os.WriteFile(file, []byte(text), 0o700); err != nil { //nolint:gosec // it is to be run
+		if err := executable(file, strings.NewReader(text)); err != nil {
 			t.Fatal(err)
 		}
 	}

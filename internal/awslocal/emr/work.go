@@ -2,6 +2,7 @@ package emr
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -192,15 +193,21 @@ func (w *worker) fetch(uri, dir string) (file string, err error) {
 	}
 	defer in.Close() //nolint:errcheck // only read
 	file = filepath.Join(dir, path.Base(key))
+	return file, executable(file, in)
+}
+
+// executable writes a file that is to be run. No process is begun meanwhile: it would hold the
+// file open for a moment, and what is open for writing cannot be run.
+func executable(file string, in io.Reader) (err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	out, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o700) //nolint:gosec // it is to be run
 	if err != nil {
-		return "", err
+		return err
 	}
-	if _, err = io.Copy(out, in); err != nil {
-		_ = out.Close() //nolint:errcheck // the first fault tells more
-		return "", err
-	}
-	return file, out.Close()
+	defer func() { err = errors.Join(err, out.Close()) }()
+	_, err = io.Copy(out, in)
+	return err
 }
 
 // step runs a step and keeps its logs.
