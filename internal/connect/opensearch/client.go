@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,8 +19,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"github.com/tidemill/tidemill/internal/awsauth"
 	"github.com/tidemill/tidemill/internal/flow"
 )
 
@@ -101,15 +99,10 @@ func (c *client) authenticate(s Settings, cfg *aws.Config) error {
 		if region == "" {
 			region = cfg.Region
 		}
+		signing := *cfg
+		signing.Region = region
 		c.sign = func(ctx context.Context, r *http.Request, body []byte) error {
-			keys, err := cfg.Credentials.Retrieve(ctx)
-			if err != nil {
-				return &flow.Error{Op: "sign a request", Kind: flow.Denied, Err: err, Hint: "Look at the target's aws connection."}
-			}
-			sum := sha256.Sum256(body)
-			hash := hex.EncodeToString(sum[:])
-			r.Header.Set("X-Amz-Content-Sha256", hash)
-			return v4.NewSigner().SignHTTP(ctx, keys, r, hash, service, region, time.Now())
+			return awsauth.Sign(ctx, signing, r, body, service, time.Now())
 		}
 	}
 	return nil
