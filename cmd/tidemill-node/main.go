@@ -7,4 +7,4 @@ import (
 	"github.com/tidemill/tidemill/internal/node"
 )
 
-func main() { os.Exit(node.Main(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)) }
+func main() { os.Exit(node.Main(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)) } //nolint:forbidigo // the root of a process

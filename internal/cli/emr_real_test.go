@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsemr "github.com/aws/aws-sdk-go-v2/service/emr"
+	"github.com/aws/aws-sdk-go-v2/service/emr/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -79,6 +83,7 @@ steps:
 	if got := mustRun(t, dir, "query", "p", "select * from final order by region", "--format", "csv"); got != "region,amount,n,rank\nnorth,11.25,2,2\nsouth,3.50,1,\n" {
 		t.Errorf("final: %q", got)
 	}
+	notRedone(t, c, dir)
 	bucket, prefix := "lake", "out/"
 	out, err := c.s3.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 	if err != nil {
@@ -90,6 +95,41 @@ steps:
 	}
 	if !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "out/part-") }) || !slices.Contains(names, "out/_SUCCESS") {
 		t.Errorf("loaded: %v", names)
+	}
+}
+
+// notRedone adds the run's first step once more, as after the loss of its cluster: what the
+// first attempt made stands, and is what the second one tells of.
+func notRedone(t *testing.T, c *cloud, dir string) {
+	t.Helper()
+	run := strings.Fields(strings.Split(mustRun(t, dir, "runs", "p", "--limit", "1"), "\n")[2])[0]
+	var job, runner string
+	for _, line := range strings.Split(mustRun(t, dir, "logs", run, "--json"), "\n") {
+		if jsonText(line, "state") == "clean+totals.prepare" && jsonText(line, "type") == "TaskSucceeded" {
+			plain := strings.ReplaceAll(line, `\"`, `"`)
+			job, runner = jsonText(plain, "job"), jsonText(plain, "runner")
+		}
+	}
+	id := c.cluster(t, "again", false, nil)
+	name := run + "/clean+totals/2"
+	step := types.StepConfig{Name: &name, ActionOnFailure: types.ActionOnFailureContinue, HadoopJarStep: &types.HadoopJarStepConfig{Jar: aws.String("command-runner.jar"), Args: []string{"spark-submit", runner, "--job", job, "--step", name}}}
+	if _, err := c.emr.AddJobFlowSteps(t.Context(), &awsemr.AddJobFlowStepsInput{JobFlowId: &id, Steps: []types.StepConfig{step}}); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(5 * time.Minute); !c.has(t, name+" COMPLETED"); <-time.After(200 * time.Millisecond) {
+		if time.Now().After(end) || c.has(t, name+" FAILED") {
+			t.Fatalf("%q %q: %v", runner, job, c.steps(t))
+		}
+	}
+	bucket, key := "lake", "tidemill/runs/"+name+"/output.json"
+	o, err := c.s3.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: &bucket, Key: &key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Body.Close() //nolint:errcheck // a test
+	text, err := io.ReadAll(o.Body)
+	if err != nil || strings.Count(string(text), run+".1/manifest.json") != 2 || strings.Contains(string(text), run+".2") {
+		t.Errorf("the second attempt tells of %s: %v", text, err)
 	}
 }
 

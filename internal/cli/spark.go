@@ -139,7 +139,7 @@ func (l *lookup) sparkS3(ctx context.Context, h spark.Home, need bool) (spark.S3
 	}
 	if len(h.S3A) == 0 {
 		if need {
-			return spark.S3{}, &flow.Error{Op: "reach s3:// from Spark", Kind: flow.NotFound, Err: errors.New("Spark's connector for S3 is not installed"),
+			return spark.S3{}, &flow.Error{Op: "reach s3:// from Spark", Kind: flow.NotFound, Err: errors.New("no connector of Spark's for S3 is installed"),
 				Hint: "Run: tidemill spark install --s3a --version " + h.Version + ", or name the jars in the target: spark: { conf: { spark.jars.packages: … } }."}
 		}
 		return spark.S3{}, nil

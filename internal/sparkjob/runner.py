@@ -1242,6 +1242,20 @@ def name_attempt(job, step):
             work["dir"] = work["dir"].replace("{attempt}", attempt)
 
 
+def done_before(session, work):
+    """What an earlier attempt of the run left whose dataset stands: its cluster was lost after it. Else None."""
+    job = session.job
+    if not work.get("dataset") or not work.get("dir"):
+        return None
+    folder, name = work["dir"].rsplit("/", 1)
+    rest = name[len("%s.%d" % (job["run"], job["attempt"])):]
+    for n in range(job["attempt"] - 1, 0, -1):
+        dir = "%s/%s/%s.%d%s" % (session.store, folder, job["run"], n, rest)
+        if session.files.exists(dir + "/manifest.json"):
+            return session.files.read_json(dir + "/output.json")
+    return None
+
+
 def main(argv):
     p = argparse.ArgumentParser()
     p.add_argument("--job", required=True)
@@ -1262,7 +1276,7 @@ def main(argv):
     try:
         for work in job["work"]:
             print("tidemill: %s" % work["name"], file=sys.stderr, flush=True)
-            out = (Dataset if work.get("dataset") else Load)(session, work).make()
+            out = args.step and done_before(session, work) or (Dataset if work.get("dataset") else Load)(session, work).make()
             outputs[work["name"]] = out
             if out.get("manifest"):
                 session.made[work["name"]] = out["manifest"]
