@@ -150,7 +150,7 @@ func TestMemoryLeavesNothing(t *testing.T) {
 func TestKill(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	cmd := exec.Command(os.Args[0], serveArg, dir)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], serveArg, dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -367,7 +367,7 @@ func TestEMRCancel(t *testing.T) {
 func TestEMRKilled(t *testing.T) {
 	t.Parallel()
 	dir, marks := t.TempDir(), t.TempDir()
-	cmd := exec.Command(os.Args[0], serveArg, dir) //nolint:gosec // ourselves
+	cmd := exec.CommandContext(t.Context(), os.Args[0], serveArg, dir) //nolint:gosec // ourselves
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -126,7 +126,7 @@ func TestRealSparkSteps(t *testing.T) {
 func TestRealSparkKilled(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	cmd := exec.Command(os.Args[0], serveArg, dir) //nolint:gosec // ourselves
+	cmd := exec.CommandContext(t.Context(), os.Args[0], serveArg, dir) //nolint:gosec // ourselves
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
