@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -51,7 +52,7 @@ func asProcess(args []string) int {
 	}
 	code := a.main(args)
 	if name := os.Getenv(countIn); name != "" {
-		if err := os.WriteFile(name, fmt.Append(nil, k.n), 0o600); err != nil {
+		if err := os.WriteFile(name, fmt.Append(nil, k.n.Load()), 0o600); err != nil {
 			panic(err)
 		}
 	}
@@ -158,19 +159,19 @@ func tree(t testing.TB, dir string) map[string]string {
 // killer ends the process at one call of the journal: "before:7" or "after:7".
 type killer struct {
 	at string
-	n  int
+	n  atomic.Int64 // calls so far, of the runner and of tasks beside it
 }
 
 func (k *killer) around(do func() error) error {
-	k.n++
-	k.die("before")
+	n := k.n.Add(1)
+	k.die("before", n)
 	err := do()
-	k.die("after")
+	k.die("after", n)
 	return err
 }
 
-func (k *killer) die(when string) {
-	if k.at == fmt.Sprintf("%s:%d", when, k.n) {
+func (k *killer) die(when string, n int64) {
+	if k.at == fmt.Sprintf("%s:%d", when, n) {
 		syscall.Kill(os.Getpid(), syscall.SIGKILL) //nolint:errcheck // it does not return
 		select {}
 	}
