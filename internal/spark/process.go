@@ -77,7 +77,7 @@ func (p process) begun(ctx context.Context, ended <-chan error) error {
 			return context.Cause(ctx)
 		case err := <-ended:
 			if !p.has(pidName) {
-				return &flow.Error{Op: "start spark-submit", Kind: flow.Transient, Err: fmt.Errorf("its wrapper ended at once: %v", err)}
+				return &flow.Error{Op: "start spark-submit", Kind: flow.Transient, Err: errors.Join(errors.New("its wrapper ended at once"), err)}
 			}
 		case <-limit.C:
 			return &flow.Error{Op: "start spark-submit", Kind: flow.Transient, Err: errors.New("its wrapper did not begin within a minute")}
