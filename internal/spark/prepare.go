@@ -170,7 +170,7 @@ func (l Lander) Land(ctx context.Context, src *extract.Source) (*sparkjob.Source
 	if stats.Read != stats.Written+stats.Rejected {
 		return nil, errors.Join(fmt.Errorf("read %d records, wrote %d and rejected %d", stats.Read, stats.Written, stats.Rejected), rejects.Close())
 	}
-	out := &sparkjob.Source{Kind: "landed", Schema: use, Read: stats.Read, Counted: true, Rejected: stats.Rejected, Warnings: l.Warnings}
+	out := &sparkjob.Source{Kind: "landed", Schema: use, Read: stats.Read, Rejected: stats.Rejected, Warnings: l.Warnings}
 	group := sparkjob.Group{Header: format.Names(use)}
 	for i := range use {
 		group.Places = append(group.Places, i)

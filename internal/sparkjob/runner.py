@@ -1,6 +1,6 @@
 """Tidemill's PySpark runner: does the work of one job in one Spark session.
 
-    runner.py --job URI [--values JSON] [--land COMMAND]
+    runner.py --job URI [--values JSON]
 
 The job is JSON (package sparkjob, type Job) at a URI that Hadoop can read; a place {"$": n}
 in it stands for values[n]. Datasets and manifests are those of package dataset. The outputs,
@@ -16,8 +16,6 @@ import hashlib
 import json
 import math
 import re
-import shlex
-import subprocess
 import sys
 import traceback
 
@@ -66,14 +64,6 @@ class Files:
         stream = self.fs(uri).open(self.path(uri))
         try:
             return bytes(self.jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
-        finally:
-            stream.close()
-
-    def head(self, uri, most):
-        stream = self.fs(uri).open(self.path(uri))
-        try:
-            bounded = self.jvm.org.apache.commons.io.input.BoundedInputStream(stream, most)
-            return bytes(self.jvm.org.apache.commons.io.IOUtils.toByteArray(bounded))
         finally:
             stream.close()
 
@@ -400,8 +390,8 @@ def go_duration(seconds):
 class Session:
     """What the works of a job share."""
 
-    def __init__(self, spark, job, land):
-        self.spark, self.job, self.land, self.files = spark, job, land, Files(spark)
+    def __init__(self, spark, job):
+        self.spark, self.job, self.files = spark, job, Files(spark)
         self.store = job["store"].rstrip("/")
         self.made = {}  # work's name → manifest URI
         self.cache = {}
@@ -568,8 +558,6 @@ class Dataset:
         if x.get("manifest") or x.get("dataset"):
             return self.existing()
         src = self.work["source"]
-        if src["kind"] == "csv" and not src.get("counted"):
-            src = survey(self.s, src, self.work, self.job)
         self.warnings += src.get("warnings") or []
         schema = src["schema"]
         self.read, self.rejected, self.told = src.get("read", 0), src.get("rejected", 0), list(src.get("told") or [])
@@ -577,7 +565,7 @@ class Dataset:
             self.rejects.append(self.spark.read.parquet(plain(src["rejects"])))
         df = None
         for g in src.get("groups") or []:
-            mine = read_csv(self.spark, src, g) if src["kind"] == "csv" else self.read_parquet(src, g)
+            mine = self.read_parquet(src, g)
             df = mine if df is None else df.unionAll(mine)
         if df is None:
             if not schema and x.get("on_empty") not in ("ok", "skip"):
@@ -1024,109 +1012,6 @@ def number(v):
     raise TypeError(repr(v))
 
 
-# ---------------------------------------------------------------- csv
-
-
-def read_csv(spark, src, g):
-    """Files of one header, every record of which is known to fit, as the source's columns."""
-    csv = src["csv"]
-    raw = T.StructType([T.StructField("c%d" % i, T.StringType(), True) for i in range(len(g["header"]))])
-    df = spark.read.schema(raw).options(
-        sep=csv["delimiter"], quote=csv["quote"], escape=csv["escape"], header=str(bool(csv.get("header"))).lower(), mode="FAILFAST", enforceSchema="true",
-        ignoreLeadingWhiteSpace="false", ignoreTrailingWhiteSpace="false", nullValue="", emptyValue="", maxCharsPerColumn="-1", encoding="UTF-8").csv([plain(f) for f in g["files"]])
-    return df.select(*csv_columns(src, g, lambda p: "c%d" % p))
-
-
-def csv_columns(src, g, at):
-    nulls = ", ".join(literal(n) for n in [""] + (src["csv"].get("nulls") or []))
-    cols = []
-    for i, c in enumerate(src["schema"]):
-        p = g["places"][i]
-        if p < 0:
-            cols.append(F.lit(None).cast(parse_type(c["type"])).alias(c["name"]))
-        else:
-            cols.append(F.expr("CASE WHEN %s NOT IN (%s) THEN %s END" % (at(p), nulls, typed(at(p), c["type"]))).alias(c["name"]))
-    return cols
-
-
-def typed(x, word, attempt="CAST"):
-    """An expression of a text's value: the Go reader's rules, for texts in the forms that all engines read alike."""
-    if word == "string":
-        return x
-    x = "trim(BOTH ' \\t\\r\\n' FROM %s)" % x
-    if word == "timestamp_ntz":  # a zone is applied, not dropped
-        return "%s(%s(%s AS timestamp) AS timestamp_ntz)" % (attempt, attempt, x)
-    return "%s(%s AS %s)" % (attempt, x, word)
-
-
-# The forms of values that every engine reads alike: those of package format's survey.
-CLOCK = r"\d{1,2}:\d{1,2}(:\d{1,2}(\.\d{1,6})?)?\s*(Z|UTC|[+-]\d{2}(:?\d{2})?)?"
-FORMS = {
-    "tinyint": r"\s*[+-]?[0-9]+\s*", "smallint": r"\s*[+-]?[0-9]+\s*", "int": r"\s*[+-]?[0-9]+\s*", "bigint": r"\s*[+-]?[0-9]+\s*",
-    "decimal": r" *[+-]?([0-9]{1,38}\.?[0-9]{0,38}|\.[0-9]{1,38}) *", "double": r" *[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,2})? *",
-    "float": r" *[+-]?([0-9]{1,30}\.?[0-9]{0,40}|\.[0-9]{1,40}) *", "boolean": r"(?i:true|false)",
-    "date": r"\s*\d{4}-\d{1,2}-\d{1,2}([ T]" + CLOCK + r")?\s*", "timestamp": r"\s*\d{4}-\d{1,2}-\d{1,2}([ T]" + CLOCK + r")?\s*",
-}
-FORMS["timestamp_ntz"] = FORMS["timestamp"]
-
-
-def survey(session, src, work, job):
-    """Looks whether every record of a csv is in the plain forms that all readers read alike, and
-    counts them. If not, the Go reader reads the files, whose answer stands."""
-    spark, csv = session.spark, src["csv"]
-    total, odd = 0, 0
-    use = {n.lower() for n in src["use"]} if src.get("use") is not None else None
-    for g in src.get("groups") or []:
-        lines = spark.read.option("lineSep", "\n").text([plain(f) for f in g["files"]])
-        d, q, width = csv["delimiter"], csv["quote"], len(g["header"])
-        v = "IF(endswith(value, '\\r'), substring(value, 1, length(value) - 1), value)"
-        dq, qq = re.escape(d), re.escape(q)
-        field = "(?:%s[^%s]*+(?:%s%s[^%s]*+)*+%s|[^%s%s]*+)" % (qq, qq, qq, qq, qq, qq, qq, dq)
-        record = "^%s(?:%s%s){%d}$" % (field, dq, field, width - 1)
-        shape = "IF(instr(v, %s) > 0, v RLIKE %s, length(v) - length(replace(v, %s, '')) = %d)" % (literal(q), literal(record), literal(d), width - 1)
-        clean = "instr(v, '\\r') = 0 AND instr(v, '\\0') = 0 AND v <> '' AND CAST(v AS BINARY) = encode(decode(CAST(v AS BINARY), 'UTF-8'), 'UTF-8') AND instr(v, '\ufffd') = 0"
-        heads, header = 0, None
-        if csv.get("header"):
-            for f in g["files"]:
-                first = session.files.head(f, 1 << 20).decode("utf-8", "replace").lstrip("\ufeff").split("\n")[0].rstrip("\r")
-                header = first if header is None else header
-                heads += 1
-                odd += first != header
-        parsed = "from_csv(v, %s, map('sep', %s, 'quote', %s, 'escape', %s, 'nullValue', '', 'emptyValue', '', 'maxCharsPerColumn', '-1'))" % (
-            literal(", ".join("c%d string" % i for i in range(width))), literal(d), literal(q), literal(csv["escape"]))
-        nulls = ", ".join(literal(n) for n in [""] + (csv.get("nulls") or []))
-        fits = []
-        for i, c in enumerate(src["schema"]):
-            p, kind = g["places"][i], c["type"].split("(")[0].split("<")[0]
-            if p < 0 or c["type"] == "string" or use is not None and c["name"].lower() not in use:
-                continue
-            if kind not in FORMS:
-                odd += 1
-                continue
-            x = "r.c%d" % p
-            fits.append("(%s IS NULL OR %s IN (%s) OR %s RLIKE %s AND %s IS NOT NULL)" % (x, x, nulls, x, literal("^(?:" + FORMS[kind] + ")$"), typed(x, c["type"], "TRY_CAST")))
-        df = lines.select(F.expr(v).alias("v")).select("v", F.expr(shape).alias("shape"), F.expr(clean).alias("clean"), F.expr(parsed).alias("r"))
-        is_head = "replace(v, '\ufeff', '') = %s" % literal(header) if header is not None else "false"
-        got = df.agg(F.expr("count(1)").alias("n"), F.expr("count_if(%s)" % is_head).alias("heads"),
-                     F.expr("count_if(NOT (%s) AND NOT (shape AND clean AND instr(v, '\ufeff') = 0 AND %s))" % (is_head, " AND ".join(fits) or "true")).alias("odd")).collect()[0]
-        total += got["n"] - heads
-        odd += (got["odd"] or 0) + (got["heads"] != heads)
-    if odd == 0 and not csv.get("skip"):
-        return dict(src, read=total, counted=True)
-    return landed(session, src, work, job)
-
-
-def landed(session, src, work, job):
-    if not session.land:
-        raise Fault("only the Go reader judges %s right, and it is not here" % job["extract"]["from"], op="read " + job["extract"]["from"], hint="Give --land.")
-    out = session.job["out"] + "." + work["name"] + ".landed"
-    session.files.write(out + ".job", encode({"slot": job["slot"], "extract": job["extract"], "use": src.get("use"), "to": out}))
-    done = subprocess.run(shlex.split(session.land) + [out + ".job"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if done.returncode != 0:
-        raise Fault(done.stderr.decode("utf-8", "replace").strip() or "exit status %d" % done.returncode, op="read " + job["extract"]["from"])
-    return json.loads(done.stdout.decode("utf-8"))
-
-
 # ---------------------------------------------------------------- loads
 
 
@@ -1260,7 +1145,6 @@ def main(argv):
     p = argparse.ArgumentParser()
     p.add_argument("--job", required=True)
     p.add_argument("--values", default="[]")
-    p.add_argument("--land", default="")
     p.add_argument("--step", default="")
     args = p.parse_args(argv)
     spark = SparkSession.builder.appName("tidemill").getOrCreate()
@@ -1270,7 +1154,7 @@ def main(argv):
         sys.exit("a job of version %s, this runner does %d" % (job.get("version"), VERSION))
     if args.step:
         name_attempt(job, args.step)
-    session = Session(spark, job, args.land)
+    session = Session(spark, job)
     files.conf.set("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
     outputs, status = {}, 0
     try:

@@ -17,12 +17,11 @@ import (
 // Runner is the PySpark program that does the work of Job: one file, for PySpark 3.5 and 4.0
 // and Python 3.9 or later. Its command line is
 //
-//	runner.py --job URI [--values JSON] [--land COMMAND] [--step RUN/STATE/ATTEMPT]
+//	runner.py --job URI [--values JSON] [--step RUN/STATE/ATTEMPT]
 //
 // The job is a Job as JSON at a URI that Hadoop can read. A place {"$": n} anywhere in it
 // stands for values[n]. With --step the run, the attempt and Out are those of a cluster's step, whose
-// output goes to runs/STEP/output.json of the store, and {attempt} in Dir stands for the attempt. COMMAND is run with the URI of a Landing where only the Go reader
-// judges a file right.
+// output goes to runs/STEP/output.json of the store, and {attempt} in Dir stands for the attempt.
 //
 //go:embed runner.py
 var Runner []byte
@@ -49,13 +48,10 @@ type Work struct {
 
 // Source says how the files of an extract are read. It was decided in Go.
 type Source struct {
-	Kind     string      `json:"kind"`             // csv, parquet; landed: Groups are Parquet files that the Go reader wrote
+	Kind     string      `json:"kind"`             // parquet; landed: Groups are Parquet files that the Go reader wrote of text files
 	Schema   flow.Schema `json:"schema"`           // of the table source
-	Use      []string    `json:"use"`              // columns that are read; nil: all
 	Groups   []Group     `json:"groups,omitempty"` // files of the same columns in the same order
-	CSV      *CSV        `json:"csv,omitempty"`
-	Read     int64       `json:"read"`              // records, where Counted
-	Counted  bool        `json:"counted,omitempty"` // every record was looked at in Go and fits: they need not be looked at again
+	Read     int64       `json:"read"`             // records, of landed files
 	Rejected int64       `json:"rejected,omitempty"`
 	Rejects  string      `json:"rejects,omitempty"` // URI of a Parquet file of the rejects
 	Told     []string    `json:"told,omitempty"`    // the first rejects, for messages
@@ -67,18 +63,6 @@ type Group struct {
 	Files  []string `json:"files"` // URIs
 	Header []string `json:"header,omitempty"`
 	Places []int    `json:"places"` // for each column of the schema, its place in a record or -1
-}
-
-// CSV is how the files of a source are written, every character decided.
-type CSV struct {
-	Delimiter string   `json:"delimiter"`
-	Quote     string   `json:"quote"`
-	Escape    string   `json:"escape"`
-	Header    bool     `json:"header"`
-	Skip      int      `json:"skip,omitempty"`
-	Nulls     []string `json:"nulls,omitempty"` // besides the empty field
-	Date      string   `json:"date,omitempty"`  // Spark's pattern
-	Timestamp string   `json:"timestamp,omitempty"`
 }
 
 // Encode is the job as the runner reads it.
