@@ -163,6 +163,11 @@ def parse_type(word):
     return T._parse_datatype_string(word) if word != "void" else T.NullType()
 
 
+def struct(schema, void):
+    """The schema as Spark has it; void is the type that stands for void."""
+    return T.StructType([T.StructField(c["name"], parse_type(void if c["type"] == "void" else c["type"]), True) for c in schema])
+
+
 def schema_of(df):
     out = []
     for f in df.schema.fields:
@@ -417,12 +422,16 @@ class Session:
         paths = [f["path"] if "://" in f["path"] else base + "/" + f["path"] for f in m["files"] if f["rows"] > 0]
         if not paths:
             return self.nothing(schema)
-        return fitted(self.spark.read.parquet(*[plain(p) for p in paths]), schema)
+        return fitted(self.parquet(paths, m["schema"]), schema)
+
+    def parquet(self, paths, schema):
+        """Parquet files of a dataset. Their columns are known: asking the files costs a job."""
+        return self.spark.read.schema(struct(schema, "int")).parquet(*[plain(p) for p in paths])
 
     def nothing(self, schema):
         if not schema:
             raise Fault("a table without columns")
-        return self.spark.createDataFrame([], T.StructType([T.StructField(c["name"], parse_type(c["type"]), True) for c in schema]))
+        return self.spark.createDataFrame([], struct(schema, "void"))
 
     def slot_dir(self, slot, time=None):
         d = "data/%s/%s/%s" % (slot["pipeline"], slot["step"], time or slot["time"])
@@ -892,7 +901,7 @@ class Dataset:
     def nothing_or(self, files, schema):
         if not files:
             return self.s.nothing(schema)
-        return fitted(self.spark.read.parquet(*[plain(self.dir + "/" + f["path"]) for f in files]), schema)
+        return fitted(self.s.parquet([self.dir + "/" + f["path"] for f in files], schema), schema)
 
     def check_rows(self, c, rows):
         for key, word in (("min", "least"), ("max", "most")):
