@@ -161,11 +161,7 @@ func sparks(t *testing.T) kit {
 		cloud: func(t *testing.T, faults string) *cloud { return startCloudWith(t, "instant", faults, find) },
 		project: func(t *testing.T, c *cloud) string {
 			dir := emrProject(t, c, "")
-			secret, word := "etl/word", "a-secret-word"
-			if _, err := secretsmanager.NewFromConfig(c.cfg).CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &secret, SecretString: &word}); err != nil {
-				t.Fatal(err)
-			}
-			script := "import os\nimport sys\nfrom pyspark.sql import SparkSession\nassert os.environ['WORD'] == 'a-secret-word'\nspark = SparkSession.builder.getOrCreate()\nn = spark.read.csv('s3://lake/raw/orders_%s.csv' % sys.argv[1], header=True).count()\nassert n == 1, n\nopen(sys.argv[2], 'a').write('process\\n')\n"
+			script := "import sys\nfrom pyspark.sql import SparkSession\nspark = SparkSession.builder.getOrCreate()\nn = spark.read.csv('s3://lake/raw/orders_%s.csv' % sys.argv[1], header=True).count()\nassert n == 1, n\nopen(sys.argv[2], 'a').write('process\\n')\n"
 			pl := strings.NewReplacer(`run: { argv: [bash, -c, "sleep 0.2; echo process >> `+filepath.Join(dir, "notes")+`"] }`,
 				`spark: { script: "s3://lake/code/job.py", args: ["{{ ds_nodash }}", "`+filepath.Join(dir, "notes")+`"] }`, "from: job.sh", "from: job.py", "code/job.sh", "code/job.py").Replace(read(t, dir, "pipelines/orders.yaml"))
 			write(t, dir, map[string]string{"pipelines/orders.yaml": pl, "job.py": script})
