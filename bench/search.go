@@ -16,9 +16,9 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/tidemill/tidemill/internal/conform/parts"
 	filebucket "github.com/tidemill/tidemill/internal/connect/file"
 	"github.com/tidemill/tidemill/internal/connect/opensearch"
-	"github.com/tidemill/tidemill/internal/conform/parts"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/format"
 )
