@@ -97,7 +97,7 @@ func TestHostileFiles(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write what the hostile files give")
+var update = flag.Bool("update", false, "write anew what is wanted: of the hostile files, the list of known refusals")
 
 func golden(t *testing.T, file, got string) {
 	t.Helper()

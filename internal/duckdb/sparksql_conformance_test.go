@@ -4,7 +4,6 @@ package duckdb
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,8 +14,6 @@ import (
 	"github.com/tidemill/tidemill/internal/conform/judge"
 	"github.com/tidemill/tidemill/internal/sparksql"
 )
-
-var updateKnown = flag.Bool("update", false, "write the list of known refusals anew")
 
 type sparkCase struct {
 	id     string
@@ -81,7 +78,7 @@ func TestSparkSQL(t *testing.T) {
 	}
 	defer s.Close() //nolint:errcheck // a test
 	known, err := judge.ReadKnown(knownFile)
-	if err != nil && !*updateKnown {
+	if err != nil && !*update {
 		t.Fatal(err)
 	}
 	parsing, running := judge.NewTally("spark-sql", "parse.json", known), judge.NewTally("spark-sql", "confirmed-3.5.6.json", known)
@@ -118,7 +115,7 @@ func TestSparkSQL(t *testing.T) {
 		running.Case(os.Stdout, c.id, err)
 	}
 	fmt.Printf("spark-sql: parsed %d of %d; on 3.5.6: %d equal, %d refused, %d silently different\n", parsed, len(cases), equal, refused, different)
-	if *updateKnown {
+	if *update {
 		writeKnown(t, knownFile, refusals)
 	}
 	for _, tally := range []*judge.Tally{parsing, running} {
