@@ -117,7 +117,7 @@ type csvScan struct {
 func (t *csvTable) scan() *csvScan {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := &csvScan{batches: make(chan flow.Batch, 2)}
+	s := &csvScan{batches: make(chan flow.Batch, 8)}
 	reject, stats, tell := func(format.Reject) error { return nil }, new(format.Stats), func(flow.Progress) {}
 	if t.first == nil {
 		t.first, reject, stats, tell = s, t.w.rejects.Add, &t.stats, t.w.req.Progress
