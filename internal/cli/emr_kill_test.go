@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -66,29 +65,9 @@ func emrCalls(t *testing.T) int {
 
 // emrKills kills n runs on clusters, each at some instant and under some mishap.
 func emrKills(t *testing.T, k kit, n int) {
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("TIDEMILL_TEST_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("TIDEMILL_TEST_SEED=%d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := seeded(t)
 	calls := emrCalls(t)
-	var when []string
-	if n > 2*calls {
-		for i := 1; i <= calls; i++ {
-			when = append(when, fmt.Sprintf("before:%d", i), fmt.Sprintf("after:%d", i))
-		}
-	}
-	for len(when) < n {
-		if len(when)%2 == 0 {
-			when = append(when, time.Duration(r.Int64N(int64(k.takes))).Round(time.Millisecond).String())
-			continue
-		}
-		when = append(when, []string{"before", "after"}[r.IntN(2)]+":"+strconv.Itoa(1+r.IntN(calls)))
-	}
+	when := instants(r, n, calls, 2*calls, k.takes)
 	for i, at := range when {
 		m, later := mishaps[r.IntN(len(mishaps))], r.IntN(3) == 0
 		t.Run(fmt.Sprintf("%d %s %s", i, at, m.name), func(t *testing.T) {

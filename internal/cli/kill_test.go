@@ -69,8 +69,9 @@ func journalCalls(t *testing.T) int {
 	return n
 }
 
-// kills tries n runs, each of which dies at some instant, and is asked for again.
-func kills(t *testing.T, n int) {
+// seeded is randomness whose seed is told, and can be given to play a failure again.
+func seeded(t *testing.T) *rand.Rand {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("TIDEMILL_TEST_SEED"); s != "" {
 		var err error
@@ -79,21 +80,32 @@ func kills(t *testing.T, n int) {
 		}
 	}
 	t.Logf("TIDEMILL_TEST_SEED=%d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
-	calls := journalCalls(t)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// instants are n at which a run is killed: half of them some time within takes, half before
+// or after one of its journal's calls. From more than all on, every call is among them.
+func instants(r *rand.Rand, n, calls, all int, takes time.Duration) []string {
 	var when []string
-	if n > 4*calls {
+	if n > all {
 		for i := 1; i <= calls; i++ {
 			when = append(when, fmt.Sprintf("before:%d", i), fmt.Sprintf("after:%d", i))
 		}
 	}
 	for len(when) < n {
 		if len(when)%2 == 0 {
-			when = append(when, time.Duration(r.IntN(900_000_000)).Round(time.Millisecond).String())
+			when = append(when, time.Duration(r.Int64N(int64(takes))).Round(time.Millisecond).String())
 			continue
 		}
 		when = append(when, []string{"before", "after"}[r.IntN(2)]+":"+strconv.Itoa(1+r.IntN(calls)))
 	}
+	return when
+}
+
+// kills tries n runs, each of which dies at some instant, and is asked for again.
+func kills(t *testing.T, n int) {
+	calls := journalCalls(t)
+	when := instants(seeded(t), n, calls, 4*calls, 900*time.Millisecond)
 	for _, at := range when {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
