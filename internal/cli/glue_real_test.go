@@ -21,11 +21,7 @@ import (
 // TestRealRegister loads days into an S3 server that is not ours and moves the partitions
 // of a table in its Glue: to what was loaded last, and away where nothing is left.
 func TestRealRegister(t *testing.T) {
-	url, stop, err := parts.Moto(t.Context(), os.Getenv("TIDEMILL_CACHE"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
+	url := parts.Up(t)(parts.Moto(t.Context(), os.Getenv("TIDEMILL_CACHE")))
 	cfg, err := awsauth.Load(t.Context(), awsauth.Settings{Endpoint: url})
 	if err != nil {
 		t.Fatal(err)

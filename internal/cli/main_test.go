@@ -156,7 +156,8 @@ func tree(t testing.TB, dir string) map[string]string {
 	return out
 }
 
-// killer ends the process at one call of the journal: "before:7" or "after:7".
+// killer ends the process at one call of the journal: "before:7" or "after:7"; or in a state:
+// "begun:STATE" at its work, "done:STATE" when it is done and that is not yet written down.
 type killer struct {
 	at string
 	n  atomic.Int64 // calls so far, of the runner and of tasks beside it
@@ -172,9 +173,13 @@ func (k *killer) around(do func() error) error {
 
 func (k *killer) die(when string, n int64) {
 	if k.at == fmt.Sprintf("%s:%d", when, n) {
-		syscall.Kill(os.Getpid(), syscall.SIGKILL) //nolint:errcheck // it does not return
-		select {}
+		k.now()
 	}
+}
+
+func (k *killer) now() {
+	syscall.Kill(os.Getpid(), syscall.SIGKILL) //nolint:errcheck // it does not return
+	select {}
 }
 
 type deadlyJournal struct {
@@ -193,6 +198,16 @@ func (j *deadlyJournal) Lease(ctx context.Context, run, owner string, now, until
 }
 
 func (j *deadlyJournal) Commit(ctx context.Context, run string, f runner.Fence, n int, d runner.Decision) error {
+	if when, state, ok := strings.Cut(j.k.at, ":"); ok {
+		for _, e := range d.Events {
+			switch {
+			case e.State == state && when == "done" && e.Type == "TaskSucceeded":
+				j.k.now()
+			case e.State == state && when == "begun" && e.Type == "TaskScheduled":
+				time.AfterFunc(10*time.Millisecond, j.k.now)
+			}
+		}
+	}
 	return j.k.around(func() error { return j.journal.Commit(ctx, run, f, n, d) })
 }
 

@@ -5,6 +5,8 @@ package cli
 import (
 	"path/filepath"
 	"testing"
+
+	"github.com/tidemill/tidemill/internal/conform/parts"
 )
 
 // TestSoakRealEMRKills kills thirty runs whose step is a Spark.
@@ -16,4 +18,16 @@ func TestSoakRealEMRKills(t *testing.T) {
 func TestSoakRealOrdersOnEMR(t *testing.T) {
 	_, days := readCSV(t, filepath.Join("..", "..", "examples", "orders", "expected", "by_day.csv"))
 	ordersPySpark(t, "emr-local", sortedKeys(days)...)
+}
+
+// TestSoakRealOrder360 kills Order 360 twice in each of its states.
+func TestSoakRealOrder360(t *testing.T) { order360OnOpenSearch(t, killsIn(states360...)) }
+
+// TestSoakRealOrder360PySpark runs three days of the example in PySpark on each target, and
+// kills the last in each of its states.
+func TestSoakRealOrder360PySpark(t *testing.T) {
+	node := startNode360(t, parts.OpenSearch)
+	both := []string{"orders", "customers", "products.script", "products", "order_360.script", "order_360", "lake", "search", "lake.flip", "search.flip"}
+	order360PySpark(t, node, "spark", killsIn(both...), days360...)
+	order360PySpark(t, node, "emr-local", killsIn("customers", "products.script", "order_360", "search.flip"), days360...)
 }

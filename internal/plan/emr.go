@@ -313,7 +313,12 @@ func (c *compiler) secretRef(name string) (pipeline.SecretRef, bool) {
 	if !ok {
 		conn, _ = c.project.Connections.Get(connection)
 	}
-	v, _ := conn.Keys.Get(field)
+	var v pipeline.Any
+	keys := conn.Keys
+	for part := range strings.SplitSeq(field, ".") {
+		v, _ = keys.Get(part)
+		keys, _ = v.Value.(pipeline.Map[pipeline.Any])
+	}
 	text, _ := v.Constant()
 	refs, _ := pipeline.SecretRefs(fmt.Sprint(text))
 	if len(refs) != 1 || refs[0].Store != "secretsmanager" && refs[0].Store != "ssm" || fmt.Sprint(text) != "${"+refs[0].Store+":"+refs[0].Name+"}" {

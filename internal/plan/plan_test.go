@@ -71,7 +71,7 @@ var onEMR = map[string]string{
   process: { after: [check, data, ready], spark: { script: "s3://b/code/x.py", args: ["--date", "{{ ds_nodash }}"], conf: { spark.executor.memory: "{{ params.n }}g" } }, retry: { attempts: 2, delay: 30s }, timeout: 2h } }`,
 	"emr_sql":      `{ a: { extract: { from: "s3://b/in/{{ ds }}.csv" }, sql: select * from source }, b: { sql: select * from a, when: params.n > 1 }, c: { sql: select * from a, each: [p, q] }, d: { sql: select * from b join c on true, retry: {} }, e: { load: { from: d, to: "s3://b/out", scope: all } } }`,
 	"emr_parallel": `{ a: { run: { argv: [a] } }, b: { run: { argv: [b, "{{ ds }}"], env: { X: y } } }, c: { after: [a, b], copy: { from: "s3://b/x", to: "s3://b/y" } }, d: { after: c, run: { argv: [d] } }, e: { after: d, exists: "s3://b/*" } }`,
-	"emr_secrets":  `{ a: { spark: { script: jobs/x.py, secrets: { KEY: vault.key } }, timeout: 1h } }`,
+	"emr_secrets":  `{ a: { spark: { script: jobs/x.py, secrets: { KEY: vault.key, DEEP: vault.auth.key } }, timeout: 1h } }`,
 	"emr_run_if":   `{ a: { run: { argv: [a] } }, b: { after: a, run: { argv: [b] } }, c: { after: b, run_if: always, exists: "s3://b/c" } }`,
 }
 
@@ -87,7 +87,7 @@ func project(t testing.TB, head, steps string) (*pipeline.Project, *pipeline.Pip
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"tidemill.yaml":    "project: p\nvars: { lake: out }\nconnections: { c: { type: later }, db: { type: postgres }, api: { type: rest }, find: { type: search }, vault: { type: vault, key: \"${secretsmanager:etl/key}\", other: \"${env:OTHER}\" } }\ntargets: { far: { engine: spark, spark: { conf: { spark.sql.shuffle.partitions: \"4\" } } }, cloud: { engine: emr, store: \"s3://lake/tidemill\", cluster: { release: emr-7.13.0, primary: m5.xlarge, log_uri: \"s3://lake/logs\" } }, whole: { engine: emr, store: { url: \"s3://lake/tidemill\" }, cluster: " + wholeCluster + " }, bare: { engine: emr, store: \"s3://lake/tidemill\", cluster: { release: emr-7.13.0, primary: m5.xlarge, protected: true, idle_timeout: 5m } } }\n",
+		"tidemill.yaml":    "project: p\nvars: { lake: out }\nconnections: { c: { type: later }, db: { type: postgres }, api: { type: rest }, find: { type: search }, vault: { type: vault, key: \"${secretsmanager:etl/key}\", auth: { key: \"${ssm:/etl/deep}\" }, other: \"${env:OTHER}\" } }\ntargets: { far: { engine: spark, spark: { conf: { spark.sql.shuffle.partitions: \"4\" } } }, cloud: { engine: emr, store: \"s3://lake/tidemill\", cluster: { release: emr-7.13.0, primary: m5.xlarge, log_uri: \"s3://lake/logs\" } }, whole: { engine: emr, store: { url: \"s3://lake/tidemill\" }, cluster: " + wholeCluster + " }, bare: { engine: emr, store: \"s3://lake/tidemill\", cluster: { release: emr-7.13.0, primary: m5.xlarge, protected: true, idle_timeout: 5m } } }\n",
 		"pipelines/p.yaml": "params: { n: 3, list: [ { name: a } ] }\n" + head + "steps: " + steps + "\n",
 	} {
 		file := filepath.Join(dir, name)
@@ -113,7 +113,10 @@ const wholeCluster = `{ release: emr-7.13.0, primary: m6g.xlarge, core: { type: 
   managed_scaling: { min: 1, max: 9 }, steps: { concurrency: 4 }, idle_timeout: 30m, log_uri: "s3://lake/logs", tags: { team: etl }, protected: true, scope: named, name: etl, max_age: 3h, retry: 0 }`
 
 type vaultKeys struct {
-	Key   flow.Secret `key:"key" doc:"A secret that a node can read."`
+	Key  flow.Secret `key:"key" doc:"A secret that a node can read."`
+	Auth struct {
+		Key flow.Secret `key:"key" doc:"One that lies deeper."`
+	} `key:"auth" doc:"How requests are authenticated."`
 	Other flow.Secret `key:"other" doc:"One that it cannot."`
 }
 

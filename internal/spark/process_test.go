@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/tidemill/tidemill/internal/flow"
 )
 
@@ -208,5 +210,28 @@ func TestFind(t *testing.T) {
 	_, err := Find(Where{Home: old, Path: "/nowhere"})
 	if e := new(flow.Error); !errors.As(err, &e) || e.Kind != flow.NotFound {
 		t.Errorf("without Python: %v", err)
+	}
+}
+
+// TestPythons takes a setting's relative path as the project's, and misses one that is not there
+// before Spark begins.
+func TestPythons(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "python"), nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	task := Task{Config{Project: dir}}
+	conf := map[string]string{"spark.pyspark.python": "./python", "spark.pyspark.driver.python": "python3.11", "spark.x": "./python"}
+	if err := task.pythons(conf); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"spark.pyspark.python": filepath.Join(dir, "python"), "spark.pyspark.driver.python": "python3.11", "spark.x": "./python"}
+	if d := cmp.Diff(want, conf); d != "" {
+		t.Error(d)
+	}
+	err := task.pythons(map[string]string{"spark.pyspark.driver.python": ".venv/bin/python"})
+	if flow.KindOf(err) != flow.NotFound || !strings.Contains(err.Error(), filepath.Join(dir, ".venv/bin/python")) || !strings.Contains(flow.HintOf(err), "python3 -m venv") {
+		t.Errorf("%v (%s)", err, flow.HintOf(err))
 	}
 }

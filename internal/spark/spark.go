@@ -153,11 +153,30 @@ func (t Task) submit(ctx context.Context, r flow.Request, j flow.SparkJob, h Hom
 	}
 	maps.Copy(s.Conf, j.Target)
 	maps.Copy(s.Conf, j.Conf)
+	if err := t.pythons(s.Conf); err != nil {
+		return s, nil, err
+	}
 	if j.Script == "" {
 		s.Script, s.Args, err = t.prepare(ctx, r, j, p)
 		return s, env, err
 	}
 	return t.script(ctx, r, j, s), env, nil
+}
+
+// pythons are settings that name a program: as everywhere in a project's files, a relative
+// path is the project's, not the driver's working folder's.
+func (t Task) pythons(conf map[string]string) error {
+	for _, k := range []string{"spark.pyspark.python", "spark.pyspark.driver.python"} {
+		v, ok := conf[k]
+		if !ok || !strings.Contains(v, "/") {
+			continue // a name, looked for on the path
+		}
+		conf[k] = t.path(v)
+		if _, err := os.Stat(conf[k]); err != nil {
+			return &flow.Error{Op: "find the Python of Spark's setting " + k, Kind: flow.NotFound, Err: err, Hint: "Make it: python3 -m venv FOLDER, and install into it what the scripts import."}
+		}
+	}
+	return nil
 }
 
 // machine are the settings of a driver on this machine.

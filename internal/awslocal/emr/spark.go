@@ -80,8 +80,8 @@ func (w *worker) provide(ctx context.Context, l *logs, dir string, st *Step) (bi
 			return "", nil, err
 		}
 	}
-	env = append(append([]string{"SPARK_CONF_DIR=" + conf, "SPARK_LOCAL_IP=127.0.0.1", "SPARK_LOCAL_DIRS=" + filepath.Join(w.dir, "tmp")}, spark.Env...), env...)
-	return bin, env, nil
+	own := append([]string{"SPARK_CONF_DIR=" + conf, "SPARK_LOCAL_IP=127.0.0.1", "SPARK_LOCAL_DIRS=" + filepath.Join(w.dir, "tmp")}, spark.Env...)
+	return bin, append(own, exported(env, w.env(bin, own...))...), nil
 }
 
 func (w *worker) findSpark(ctx context.Context) (*Spark, error) {
@@ -108,6 +108,23 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 
 func script(file, text string) error {
 	return executable(file, strings.NewReader("#!/bin/sh\n"+text))
+}
+
+// exported are the variables that a cluster's configurations export, as the shell that reads
+// them on a node makes them: $NAME in a value is a variable of known, or one exported before.
+func exported(list, known []string) []string {
+	now := map[string]string{}
+	for _, kv := range known {
+		k, v, _ := strings.Cut(kv, "=")
+		now[k] = v
+	}
+	out := make([]string, len(list))
+	for i, kv := range list {
+		k, v, _ := strings.Cut(kv, "=")
+		now[k] = os.Expand(v, func(name string) string { return now[name] })
+		out[i] = k + "=" + now[k]
+	}
+	return out
 }
 
 // settings are what a cluster's configurations say to Spark: settings of its sessions, and

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/emr/types"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -86,5 +87,17 @@ func TestMemory(t *testing.T) {
 			t.Errorf("together were %v", said)
 			break
 		}
+	}
+}
+
+// TestExported makes variables as the shell of a node does.
+func TestExported(t *testing.T) {
+	t.Parallel()
+	_, list := settings([]types.Configuration{{Classification: ptr("spark-env"), Configurations: []types.Configuration{{Classification: ptr("export"), Properties: map[string]string{
+		"A": "$HOME/jobs/bin/python", "B": "${A}:$NONE:plain", "HOME": "/else",
+	}}}}})
+	want := []string{"A=/home/hadoop/jobs/bin/python", "B=/home/hadoop/jobs/bin/python::plain", "HOME=/else"}
+	if d := cmp.Diff(want, exported(list, []string{"PATH=/bin", "HOME=/home/hadoop"})); d != "" {
+		t.Error(d)
 	}
 }

@@ -112,27 +112,11 @@ func freePair() (int, error) {
 	return 0, errors.New("no two free ports")
 }
 
-// Moto starts moto's server of AWS's APIs and returns its URL.
-func Moto(ctx context.Context, cache string) (url string, stop func(), err error) {
-	dir, err := Dir(cache, "moto-5.2.5")
-	if err != nil {
-		return "", nil, err
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, err
-	}
-	addr := l.Addr().(*net.TCPAddr)
-	if err := l.Close(); err != nil {
-		return "", nil, err
-	}
-	return Serve(ctx, fmt.Sprintf("http://127.0.0.1:%d", addr.Port), exec.CommandContext(ctx, filepath.Join(dir, "bin", "moto_server"), "-H", "127.0.0.1", "-p", strconv.Itoa(addr.Port))) //nolint:gosec // a test's own server
-}
-
 // Serve starts a server and waits until something answers at its URL.
 func Serve(ctx context.Context, url string, cmd *exec.Cmd) (string, func(), error) {
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.WaitDelay = time.Second // a program of its own may hold what it says open
 	if err := cmd.Start(); err != nil {
 		return "", nil, err
 	}

@@ -18,11 +18,7 @@ import (
 
 // TestRealGlue holds the catalog against moto's Glue.
 func TestRealGlue(t *testing.T) {
-	url, stop, err := parts.Moto(t.Context(), os.Getenv("TIDEMILL_CACHE"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
+	url := parts.Up(t)(parts.Moto(t.Context(), os.Getenv("TIDEMILL_CACHE")))
 	cfg, err := awsauth.Load(t.Context(), awsauth.Settings{Endpoint: url})
 	if err != nil {
 		t.Fatal(err)

@@ -3,118 +3,29 @@
 package postgres_test
 
 import (
-	"context"
-	"fmt"
-	"net"
 	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tidemill/tidemill/internal/conform"
+	"github.com/tidemill/tidemill/internal/conform/parts"
 	"github.com/tidemill/tidemill/internal/connect/postgres"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/format"
 )
 
-// server starts a PostgreSQL of this machine's packages and returns its URL.
+// server starts a PostgreSQL and returns its URL.
 func server(t *testing.T) string {
 	t.Helper()
-	bin := binaries(t)
-	dir, err := os.MkdirTemp("", "tidemill-pg-")
+	dir, err := os.MkdirTemp("", "tidemill-pg-") // whose parents its user can enter
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // scratch
-	who := whoami(t, dir)
-	password := filepath.Join(dir, "password")
-	if err := os.WriteFile(password, []byte("pg secret\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	command := func(ctx context.Context, name string, args ...string) *exec.Cmd {
-		c := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
-		c.Dir, c.SysProcAttr = dir, &syscall.SysProcAttr{Credential: who}
-		c.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + dir, "LC_ALL=C.UTF-8"}
-		return c
-	}
-	data := filepath.Join(dir, "data")
-	if out, err := command(t.Context(), "initdb", "-D", data, "-U", "etl", "--auth=scram-sha-256", "--pwfile="+password, "-E", "UTF8", "--no-sync").CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background()) //nolint:forbidigo // ended by the cleanup
-	c := command(ctx, "postgres", "-D", data, "-k", dir, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off")
-	c.Cancel = func() error { return c.Process.Signal(syscall.SIGINT) }
-	c.WaitDelay = 10 * time.Second
-	var log strings.Builder
-	c.Stderr = &log
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stop()
-		c.Wait() //nolint:errcheck // it was interrupted
-	})
-	url := fmt.Sprintf("postgres://etl:pg%%20secret@127.0.0.1:%d/postgres?sslmode=disable", port)
-	within, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		conn, err := pgx.Connect(within, url)
-		if err == nil {
-			conn.Close(within) //nolint:errcheck // it is there
-			return url
-		}
-		select {
-		case <-tick.C:
-		case <-within.Done():
-			t.Fatalf("postgres does not come up: %v\n%s", err, log.String())
-		}
-	}
-}
-
-func binaries(t *testing.T) string {
-	if name, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(name)
-	}
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin")
-	if err != nil || len(found) == 0 {
-		t.Fatal("there is no PostgreSQL: apt-get install postgresql")
-	}
-	return found[len(found)-1]
-}
-
-// whoami is the user that the server works as: it refuses root.
-func whoami(t *testing.T, dir string) *syscall.Credential {
-	if os.Getuid() != 0 {
-		return nil
-	}
-	u, err := user.Lookup("postgres")
-	if err != nil {
-		t.Fatal(err)
-	}
-	uid, _ := strconv.Atoi(u.Uid) //nolint:errcheck // a number
-	gid, _ := strconv.Atoi(u.Gid) //nolint:errcheck // a number
-	if err := os.Chown(dir, uid, gid); err != nil {
-		t.Fatal(err)
-	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	return parts.Up(t)(parts.Postgres(t.Context(), dir))
 }
 
 func source(t *testing.T, url string) *postgres.Source {

@@ -5,71 +5,20 @@ package rest_test
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/tidemill/tidemill/internal/conform"
+	"github.com/tidemill/tidemill/internal/conform/parts"
 	"github.com/tidemill/tidemill/internal/connect/rest"
 	"github.com/tidemill/tidemill/internal/flow"
 )
 
-// part is a file of what scripts/parts installed.
-func part(t *testing.T, name string) string {
-	t.Helper()
-	file := filepath.Join(os.Getenv("TIDEMILL_CACHE"), name)
-	if _, err := os.Stat(file); err != nil {
-		t.Fatalf("%v: scripts/parts rest installs it", err)
-	}
-	return file
-}
-
-// program starts a server on a free port, which stands as PORT in its arguments.
-func program(t *testing.T, dir string, argv ...string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for i := range argv {
-		argv[i] = strings.ReplaceAll(argv[i], "PORT", port)
-	}
-	c := exec.Command(argv[0], argv[1:]...)
-	c.Dir, c.SysProcAttr = dir, &syscall.SysProcAttr{Setpgid: true}
-	var log strings.Builder
-	c.Stdout, c.Stderr = &log, &log
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		syscall.Kill(-c.Process.Pid, syscall.SIGKILL) //nolint:errcheck // it may have ended
-		c.Wait()                                      //nolint:errcheck // it was killed
-	})
-	deadline := time.Now().Add(2 * time.Minute)
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			conn.Close() //nolint:errcheck // it is there
-			return "http://127.0.0.1:" + port
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s does not come up: %v\n%s", argv[0], err, log.String())
-		}
-		<-tick.C
-	}
-}
+func cache() string { return os.Getenv("TIDEMILL_CACHE") }
 
 func at(t *testing.T, url string) *fixture {
 	t.Helper()
@@ -113,15 +62,14 @@ func inOrder(t *testing.T, bodies []string, n int) {
 
 func TestRealDatasette(t *testing.T) {
 	dir := t.TempDir()
-	bin := filepath.Dir(part(t, "datasette-0.65.5/bin/datasette"))
-	if out, err := exec.Command(filepath.Join(bin, "python"), "-c", `import sqlite3, sys
+	if out, err := exec.Command("python3", "-c", `import sqlite3, sys
 c = sqlite3.connect(sys.argv[1])
 c.execute("create table items(id integer primary key, name text)")
 c.executemany("insert into items values(?,?)", ((i, 'n%d' % i) for i in range(1, 2501)))
 c.commit()`, filepath.Join(dir, "d.db")).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	url := program(t, dir, filepath.Join(bin, "datasette"), "serve", "d.db", "-p", "PORT", "--setting", "max_returned_rows", "1000")
+	url := parts.Up(t)(parts.Datasette(t.Context(), cache(), filepath.Join(dir, "d.db"), "--setting", "max_returned_rows", "1000"))
 	base := m{"path": "/d/items.json", "params": m{"_size": 1000, "_shape": "objects"}, "records": expr("response.rows"), "total": expr("response.filtered_table_rows_count")}
 	for name, more := range map[string]m{
 		"next_url":    {"next_link": expr("response.next_url")},
@@ -162,7 +110,7 @@ func TestRealJSONServer(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "db.json"), text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	url := program(t, dir, part(t, "json-server-0.17.4/node_modules/.bin/json-server"), "--port", "PORT", "--host", "127.0.0.1", "--quiet", "db.json")
+	url := parts.Up(t)(parts.JSONServer(t.Context(), cache(), filepath.Join(dir, "db.json")))
 	for name, args := range map[string]m{
 		"page":        {"page": m{"param": "_page", "start": 1, "size": 10, "size_param": "_limit"}},
 		"offset":      {"offset": m{"param": "_start", "size": 10, "size_param": "_limit"}, "total": expr("$number(headers.`x-total-count`)")},
@@ -241,7 +189,7 @@ func TestRealWiremock(t *testing.T) {
 		}
 		stub(fmt.Sprintf("page2-%d", i), s)
 	}
-	url := program(t, dir, "java", "-jar", part(t, "wiremock-standalone-3.13.1/wiremock-standalone.jar"), "--port", "PORT", "--bind-address", "127.0.0.1", "--root-dir", dir, "--disable-banner")
+	url := parts.Up(t)(parts.WireMock(t.Context(), cache(), dir))
 	f := at(t, url)
 	bodies, _, err := f.read(m{"path": "/items", "records": expr("response.items"), "page": m{"param": "page", "start": 1, "size": 10}})
 	if err != nil {

@@ -7,14 +7,9 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,52 +17,16 @@ import (
 	sf "github.com/snowflakedb/gosnowflake"
 
 	"github.com/tidemill/tidemill/internal/conform"
+	"github.com/tidemill/tidemill/internal/conform/parts"
 	"github.com/tidemill/tidemill/internal/connect/snowflake"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/format"
 )
 
-// fakesnow starts Snowflake's protocol over DuckDB, as scripts/parts installed it, and
-// returns its URL.
+// fakesnow starts Snowflake's protocol over DuckDB and returns its URL.
 func fakesnow(t testing.TB) string {
 	t.Helper()
-	bin := filepath.Join(os.Getenv("TIDEMILL_CACHE"), "fakesnow-0.12.1/bin/fakesnow")
-	if _, err := os.Stat(bin); err != nil {
-		t.Fatalf("%v: scripts/parts snowflake installs it", err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	c := exec.Command(bin, "-s", "-p", strconv.Itoa(port))
-	c.Dir, c.SysProcAttr = t.TempDir(), &syscall.SysProcAttr{Setpgid: true}
-	var log strings.Builder
-	c.Stdout, c.Stderr = &log, &log
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		syscall.Kill(-c.Process.Pid, syscall.SIGKILL) //nolint:errcheck // it may have ended
-		c.Wait()                                      //nolint:errcheck // it was killed
-	})
-	deadline := time.Now().Add(time.Minute)
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			conn.Close() //nolint:errcheck // it is there
-			return fmt.Sprintf("http://127.0.0.1:%d", port)
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("fakesnow does not come up: %v\n%s", err, log.String())
-		}
-		<-tick.C
-	}
+	return parts.Up(t)(parts.Fakesnow(t.Context(), os.Getenv("TIDEMILL_CACHE"), t.TempDir()))
 }
 
 func account(t testing.TB, url string) *snowflake.Source {
