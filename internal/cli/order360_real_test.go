@@ -165,7 +165,9 @@ func startNode360(t *testing.T, product string) node360 {
 	return node360{parts.Up(t)(parts.SearchNode(t.Context(), cache(), product, data)), strings.Split(product, "-")[0]}
 }
 
-func (n node360) documents(t *testing.T) []map[string]json.RawMessage {
+func (n node360) documents(t *testing.T) []map[string]json.RawMessage { return n.find(t, "order_360") }
+
+func (n node360) find(t *testing.T, index string) []map[string]json.RawMessage {
 	t.Helper()
 	var out struct {
 		Hits struct {
@@ -174,7 +176,7 @@ func (n node360) documents(t *testing.T) []map[string]json.RawMessage {
 			}
 		}
 	}
-	if err := call(t.Context(), http.MethodGet, n.url+"/order_360/_search?size=10000", &out); err != nil {
+	if err := call(t.Context(), http.MethodGet, n.url+"/"+index+"/_search?size=10000", &out); err != nil {
 		t.Fatal(err)
 	}
 	var docs []map[string]json.RawMessage
@@ -300,7 +302,17 @@ func TestRealOrder360(t *testing.T) {
 func order360OnOpenSearch(t *testing.T, kills []string) {
 	t.Setenv("CATALOG_TOKEN", token360)
 	node := startNode360(t, parts.OpenSearch)
+	t.Run("back-fill beside today", func(t *testing.T) {
+		backfillBesideToday(t, fmt.Sprintf("{ type: %s, url: %q }", node.product, node.url), func(t *testing.T, _, index string) []map[string]json.RawMessage { return node.find(t, index) })
+	})
 	url, s3 := moto360(t)
+	t.Run("half an upload", func(t *testing.T) {
+		bucket := "lake"
+		if _, err := s3.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: &bucket}); err != nil {
+			t.Fatal(err)
+		}
+		halfUpload(t, url, s3)
+	})
 	dir := copyExample(t, "order-360")
 	catalog := served360(t, dir)
 	warehouse := fmt.Sprintf(`{ type: snowflake, account: acme, user: etl, private_key: "${file:%s}", url: %q, database: shop, schema: public }`, key360(t), seeded360(t))

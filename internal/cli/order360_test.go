@@ -117,10 +117,10 @@ func rows360(t *testing.T, documents []map[string]json.RawMessage) map[string]st
 	return rows
 }
 
-// found360 are the documents that tidemill search finds.
-func found360(t *testing.T, dir string) (documents []map[string]json.RawMessage) {
+// found are the documents of an index that tidemill search finds.
+func found(t *testing.T, dir, index string) (documents []map[string]json.RawMessage) {
 	t.Helper()
-	for line := range strings.Lines(mustRun(t, dir, "search", "order_360", "--json", "--limit", "10000")) {
+	for line := range strings.Lines(mustRun(t, dir, "search", index, "--json", "--limit", "10000")) {
 		var hit struct{ Document map[string]json.RawMessage }
 		if err := json.Unmarshal([]byte(line), &hit); err != nil {
 			t.Fatal(err)
@@ -164,7 +164,7 @@ func same360(t *testing.T, want, lake, index map[string]string) {
 
 func want360(t *testing.T, dir string, c *cloud, days ...string) {
 	t.Helper()
-	same360(t, expected360(t, days...), lake360(t, c.s3, "order_360"), rows360(t, found360(t, dir)))
+	same360(t, expected360(t, days...), lake360(t, c.s3, "order_360"), rows360(t, found(t, dir, "order_360")))
 }
 
 // TestOrder360 runs three days in a row and the last of them again: lake and index have the

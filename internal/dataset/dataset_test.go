@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -341,6 +342,43 @@ func TestPrune(t *testing.T) {
 	}
 	if _, err := s.CurrentDataset(t.Context(), slotOf("p", "20171104T000000Z")); flow.KindOf(err) != flow.NotFound {
 		t.Errorf("an expired time is still published: %v", err)
+	}
+}
+
+// partly is a bucket with unfinished writes.
+type partly struct {
+	flow.Bucket
+	flow.Remover
+	begun map[string]time.Time
+}
+
+func (p *partly) Tidy(_ context.Context, prefix string, doomed func(string, time.Time) bool) error {
+	for name, at := range p.begun {
+		if strings.HasPrefix(name, prefix) && doomed(name, at) {
+			delete(p.begun, name)
+		}
+	}
+	return nil
+}
+
+// TestPruneUnfinished removes what killed attempts left half written, when nobody writes it.
+func TestPruneUnfinished(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	now := time.Now()
+	b := &partly{Bucket: s.Bucket, Remover: s.Bucket.(flow.Remover), begun: map[string]time.Time{
+		"lake/tm/data/shop/p/20171104T000000Z/r1.1/part-0.parquet":  now.Add(-48 * time.Hour),
+		"lake/tm/data/shop/p/20171104T000000Z/r2.1/part-0.parquet":  now.Add(-48 * time.Hour), // goes on
+		"lake/tm/data/shop/p/20171104T000000Z/r3.1/part-0.parquet":  now,
+		"lake/tm/data/shop2/p/20171104T000000Z/r1.1/part-0.parquet": now.Add(-48 * time.Hour),
+		"lake/other/part-0.parquet":                                 now.Add(-48 * time.Hour),
+	}}
+	s.Bucket = b
+	if _, err := s.Prune(t.Context(), "shop", Retention{InUse: map[string]bool{"r2": true}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, there := b.begun["lake/tm/data/shop/p/20171104T000000Z/r1.1/part-0.parquet"]; there || len(b.begun) != 4 {
+		t.Errorf("left: %v", b.begun)
 	}
 }
 

@@ -64,7 +64,27 @@ func (s Store) Prune(ctx context.Context, pipeline string, keep Retention) (remo
 		}
 		removed += len(doomed)
 	}
-	return removed, nil
+	return removed, s.tidy(ctx, pipeline, keep)
+}
+
+// tidy removes what attempts that were killed left half uploaded.
+func (s Store) tidy(ctx context.Context, pipeline string, keep Retention) error {
+	b, ok := s.Bucket.(flow.Tidier)
+	if !ok {
+		return nil
+	}
+	err := b.Tidy(ctx, s.Name("data/"+pipeline)+"/", func(name string, begun time.Time) bool {
+		parts := strings.Split(strings.TrimPrefix(strings.TrimPrefix(name, s.Prefix), "/"), "/")
+		if len(parts) < 5 { // data/PIPELINE/STEP/TIME/RUN.ATTEMPT/…
+			return false
+		}
+		run, _, _ := strings.Cut(parts[4], ".")
+		return s.now().Sub(begun) >= keep.Grace && !keep.InUse[run]
+	})
+	if flow.KindOf(err) == flow.Denied {
+		return nil // a right that prune asked nobody for before; a rule of the bucket can do it
+	}
+	return err
 }
 
 // held is a slot as it lies in the store.

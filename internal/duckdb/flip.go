@@ -158,6 +158,7 @@ func (l *loading) flip(ctx context.Context, st staged) (flow.LoadOutput, error) 
 	defer lease.Release(context.WithoutCancel(ctx))
 	out, err := l.flipFiles(ctx, st, lease)
 	if err == nil {
+		l.tidy(ctx, st)
 		err = l.register(ctx)
 	}
 	return out, err
@@ -386,6 +387,35 @@ func (l *loading) removeStaged(ctx context.Context, upTo string) error {
 		}
 	}
 	return r.Remove(ctx, names...)
+}
+
+// uploadAge is how old an unfinished upload of a load grows before it counts as left behind.
+const uploadAge = 24 * time.Hour
+
+// tidy removes what attempts that were killed left half uploaded. Readers do not see it. Where
+// it may not be removed the load is no worse for it, and the log says so.
+func (l *loading) tidy(ctx context.Context, st staged) {
+	b, ok := l.bucket.(flow.Tidier)
+	if !ok {
+		return
+	}
+	prefix := l.dest + "/"
+	if l.dest == "" {
+		prefix = ""
+	}
+	err := b.Tidy(ctx, prefix, func(name string, begun time.Time) bool {
+		// part-00000-STEP.RUN.ATTEMPT.EXT, staged or in its place
+		_, rest, _ := strings.Cut(strings.TrimPrefix(path.Base(name), "part-"), "-")
+		step, rest, ok := strings.Cut(rest, ".")
+		if !ok || step != l.job.Load.Step {
+			return false
+		}
+		run, attempt := parseAttempt(strings.TrimSuffix(rest, path.Ext(rest)))
+		return run == st.Run && attempt == st.Attempt || dataset.Older(run, attempt, st.Run, st.Attempt) || time.Since(begun) > uploadAge
+	})
+	if err != nil {
+		fmt.Fprintf(l.req.Log, "look for unfinished uploads: %s\n", err) //nolint:errcheck // the log is best effort
+	}
 }
 
 // parseAttempt reads what attemptName wrote.

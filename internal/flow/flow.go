@@ -164,6 +164,14 @@ type Copier interface {
 	Copy(ctx context.Context, from, to string) (Object, error)
 }
 
+// Tidier is a Bucket whose large objects are written in parts: what a writer that died left
+// of one is kept, unseen and paid for, until it is removed.
+type Tidier interface {
+	// Tidy removes what was begun and not finished of objects whose names begin with prefix and
+	// that are doomed.
+	Tidy(ctx context.Context, prefix string, doomed func(name string, begun time.Time) bool) error
+}
+
 // Locator is a Bucket whose objects are files of this machine.
 type Locator interface {
 	Path(name string) string

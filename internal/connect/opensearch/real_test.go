@@ -19,11 +19,7 @@ func TestRealOpenSearch(t *testing.T)    { realNode(t, parts.OpenSearch) }
 func TestRealElasticsearch(t *testing.T) { realNode(t, parts.Elasticsearch) }
 
 func realNode(t *testing.T, part string) {
-	url, stop, err := parts.SearchNode(t.Context(), os.Getenv("TIDEMILL_CACHE"), part, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
+	url := parts.Up(t)(parts.SearchNode(t.Context(), os.Getenv("TIDEMILL_CACHE"), part, t.TempDir()))
 	fresh := func(t *testing.T) flow.Sink {
 		s, err := New(Settings{URL: url}, nil)
 		if err != nil {
@@ -43,6 +39,7 @@ func realNode(t *testing.T, part string) {
 	t.Run("one document in many is refused", func(t *testing.T) { oneRefused(t, s) })
 	t.Run("disk watermark", func(t *testing.T) { blocked(t, s) })
 	t.Run("left behind", func(t *testing.T) { leftBehind(t, s) })
+	t.Run("cluster red", func(t *testing.T) { red(t, s) })
 	t.Run("zombie", func(t *testing.T) { zombie(t, s) })
 }
 
@@ -153,6 +150,54 @@ func leftBehind(t *testing.T, s *Sink) {
 	s.now = time.Now
 	if names() != "2" { // r3's, and r2's, which has just lost its alias
 		t.Errorf("%s indexes at the end", names())
+	}
+}
+
+// red: no shard of an index can be placed, as when its node is gone, until one can: what readers
+// have stays, and no document is lost.
+func red(t *testing.T, s *Sink) {
+	load := func(run string, n int) (flow.Receipt, error) {
+		w := testWrite("swap", "red", n)
+		w.Run = run
+		st, err := s.Stage(t.Context(), w, testRows(n))
+		if err != nil {
+			return st, err
+		}
+		return s.Flip(t.Context(), w, st, testRows(n))
+	}
+	if _, err := load("r1", 10); err != nil {
+		t.Fatal(err)
+	}
+	nowhere := map[string]any{"index.routing.allocation.require._name": "nobody"}
+	call(t, s, http.MethodPut, "_index_template/red", map[string]any{"index_patterns": []string{"red-*"}, "priority": 500, "template": map[string]any{"settings": nowhere}})
+	said := make(chan string, 1)
+	healed := time.AfterFunc(2*time.Second, func() {
+		health, err := s.Test(t.Context())
+		n, counted := s.count(t.Context(), "red", nil)
+		said <- fmt.Sprint(health, err, fmt.Sprintf("; readers find %d, %v", n, counted))
+		for _, c := range []struct {
+			path string
+			in   any
+		}{{"_index_template/red", nil}, {"red-*/_settings", map[string]any{"index.routing.allocation.require._name": nil}}} {
+			method := http.MethodPut
+			if c.in == nil {
+				method = http.MethodDelete
+			}
+			if _, err := s.c.call(t.Context(), method, c.path, nil, c.in, nil); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	defer healed.Stop()
+	r, err := load("r2", 2500)
+	if err != nil || r.Read != 2500 || r.Written != 2500 || r.Rejected != 0 {
+		t.Fatalf("receipt %+v, %v", r, err)
+	}
+	if health := <-said; !strings.Contains(health, "status red") || !strings.Contains(health, "readers find 10, <nil>") {
+		t.Errorf("while no shard could be placed: %s", health)
+	}
+	if n, err := s.count(t.Context(), "red", nil); err != nil || n != 2500 {
+		t.Errorf("%d documents, %v", n, err)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -293,5 +294,36 @@ func TestKMSHeaders(t *testing.T) {
 	}
 	if seen.Load() != 3 {
 		t.Errorf("%d requests", seen.Load())
+	}
+}
+
+// TestTidy removes the uploads that are doomed, and no other.
+func TestTidy(t *testing.T) {
+	t.Parallel()
+	b := bucket(t, Options{})
+	for _, name := range []string{"a/1", "a/2", "ab/1"} {
+		if _, err := b.begin(t.Context(), name, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := b.Tidy(t.Context(), "a/", func(name string, begun time.Time) bool {
+		if age := time.Since(begun); age < -time.Minute || age > time.Hour {
+			t.Errorf("%s was begun %s ago", name, age)
+		}
+		return name != "a/2"
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := b.client.ListMultipartUploads(t.Context(), &awss3.ListMultipartUploadsInput{Bucket: &b.name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, u := range out.Uploads {
+		left = append(left, *u.Key)
+	}
+	if fmt.Sprint(left) != "[a/2 ab/1]" {
+		t.Errorf("left: %v", left)
 	}
 }

@@ -395,3 +395,24 @@ func (b *Bucket) abort(ctx context.Context, name, upload string) error {
 	}
 	return b.fault("abort the writing of", name, err)
 }
+
+// Tidy aborts multipart uploads that nobody will finish.
+func (b *Bucket) Tidy(ctx context.Context, prefix string, doomed func(name string, begun time.Time) bool) error {
+	pages := awss3.NewListMultipartUploadsPaginator(b.client, &awss3.ListMultipartUploadsInput{Bucket: &b.name, Prefix: &prefix})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return b.fault("list the unfinished writes of", prefix, err)
+		}
+		for _, u := range page.Uploads {
+			name := aws.ToString(u.Key)
+			if !strings.HasPrefix(name, prefix) || !doomed(name, aws.ToTime(u.Initiated)) {
+				continue
+			}
+			if err := b.abort(ctx, name, aws.ToString(u.UploadId)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
