@@ -25,7 +25,18 @@ spark.sql("""%s""").write.mode("overwrite").parquet(sys.argv[2])
 spark.stop()
 `
 
-// spark: a script through us beside plain spark-submit; what a step more costs in a session;
+// sparkChain is a number of steps in plain PySpark, each over the files of the one before.
+const sparkChain = `import sys
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.getOrCreate()
+spark.sql("select id as k from range(1000)").write.mode("overwrite").parquet(sys.argv[2] + "/s0")
+for i in range(1, int(sys.argv[1])):
+    spark.read.parquet(sys.argv[2] + "/s%d" % (i - 1)).createOrReplaceTempView("s%d" % (i - 1))
+    spark.sql("select k + 1 as k from s%d" % (i - 1)).write.mode("overwrite").parquet(sys.argv[2] + "/s%d" % i)
+spark.stop()
+`
+
+// spark: a script through us beside plain spark-submit; what a step more costs in a session beyond its query;
 // the orders day on DuckDB beside plain PySpark, and through us on Spark.
 func spark(ctx context.Context, s settings) error {
 	found, err := filepath.Glob(filepath.Join(s.cache, "spark-3.5.6", "lib", "python3*", "site-packages", "pyspark", "bin", "spark-submit"))
@@ -53,15 +64,18 @@ func spark(ctx context.Context, s settings) error {
 	c, err := medians(ctx, s.rounds, dir,
 		run("job", "spark"), append(plain, filepath.Join(dir, "jobs/job.py"), filepath.Join(dir, "out")),
 		run("ten", "spark"), run("one", "spark"),
+		append(plain, filepath.Join(dir, "jobs/chain.py"), "10", filepath.Join(dir, "chain")), append(plain, filepath.Join(dir, "jobs/chain.py"), "1", filepath.Join(dir, "chain")),
 		run("orders", "local"), append(plain, filepath.Join(dir, "jobs/orders.py"), csv, filepath.Join(dir, "out")), run("orders", "spark"))
 	if err != nil {
 		return err
 	}
 	figure("spark_job", c[0].seconds, "s", "spark-submit", c[1].seconds)
-	figure("spark_step", (c[2].seconds-c[3].seconds)/9, "s", "limit", 0.3)
+	step, query := (c[2].seconds-c[3].seconds)/9, (c[4].seconds-c[5].seconds)/9
+	figure("spark_step", step, "s", "pyspark", query)
+	figure("spark_step_beyond", step-query, "s", "limit", 0.3)
 	name := fmt.Sprintf("orders%dm", s.rows/1_000_000)
-	figure(name+"_duckdb", c[4].seconds, "s", "pyspark", c[5].seconds)
-	figure(name+"_spark", c[6].seconds, "s", "pyspark", c[5].seconds)
+	figure(name+"_duckdb", c[6].seconds, "s", "pyspark", c[7].seconds)
+	figure(name+"_spark", c[8].seconds, "s", "pyspark", c[7].seconds)
 	return os.RemoveAll(filepath.Join(dir, ".tidemill"))
 }
 
@@ -79,6 +93,7 @@ func sparkProject(dir, csv string) error {
 	for name, text := range map[string]string{
 		"tidemill.yaml":         "project: bench\ntargets: { spark: { engine: spark, spark: { version: 3.5.6 } } }\n",
 		"jobs/job.py":           sparkJob,
+		"jobs/chain.py":         sparkChain,
 		"jobs/orders.py":        fmt.Sprintf(sparkOrders, strings.Join(columns, ", "), ordersSQL),
 		"log4j2.properties":     "rootLogger.level = warn\nrootLogger.appenderRef.stderr.ref = stderr\nappender.stderr.type = Console\nappender.stderr.name = stderr\nappender.stderr.target = SYSTEM_ERR\nappender.stderr.layout.type = PatternLayout\n",
 		"pipelines/job.yaml":    fmt.Sprintf("steps: { job: { spark: { script: jobs/job.py, args: [%q] } } }\n", filepath.Join(dir, "out")),
