@@ -38,10 +38,10 @@ type bench struct {
 	run  func(context.Context, settings) error
 }
 
-var benches = []bench{{"orders", orders}, {"states40", states40}, {"decisions", decisions}, {"validate1000", validate}, {"help", help}, {"search", search}, {"rest", rest}, {"spark", spark}}
+var benches = []bench{{"orders", orders}, {"csv", csv}, {"states40", states40}, {"decisions", decisions}, {"validate1000", validate}, {"help", help}, {"search", search}, {"rest", rest}, {"spark", spark}}
 
 // children are what a measured process of ours does, by its first argument.
-var children = map[string]func(context.Context, []string) error{"fused": ordersChild, "plain": ordersChild, "search": searchChild, "raw": searchRaw, "pages": pagesChild}
+var children = map[string]func(context.Context, []string) error{"fused": ordersChild, "plain": ordersChild, "parquet": parquetChild, "search": searchChild, "raw": searchRaw, "pages": pagesChild}
 
 // child is one measured run in a process of its own.
 func child(ctx context.Context, args []string) error {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	filebucket "github.com/tidemill/tidemill/internal/connect/file"
@@ -84,17 +85,19 @@ func plain(ctx context.Context, csv, to string) error {
 	if err != nil {
 		return err
 	}
-	types := ""
-	for i, c := range ordersColumns {
-		if i > 0 {
-			types += ", "
-		}
-		types += fmt.Sprintf("'%s': '%s'", c.name, c.duck)
-	}
 	_, err = db.ExecContext(ctx, fmt.Sprintf(`COPY (SELECT region, product, order_date, sum(quantity)::BIGINT AS quantity, sum(amount) AS amount, count(*) AS lines, max(order_line_id) AS last_line, max(customer_id) AS last_customer
 FROM read_csv('%s', header = true, auto_detect = false, delim = ',', quote = '"', escape = '"', store_rejects = true, columns = {%s})
-WHERE status <> 'cancelled' GROUP BY region, product, order_date) TO '%s' (FORMAT parquet)`, csv, types, to))
+WHERE status <> 'cancelled' GROUP BY region, product, order_date) TO '%s' (FORMAT parquet)`, csv, duckColumns(), to))
 	return errors.Join(err, db.Close())
+}
+
+// duckColumns are the declared columns as DuckDB's reader is told them.
+func duckColumns() string {
+	types := make([]string, len(ordersColumns))
+	for i, c := range ordersColumns {
+		types[i] = fmt.Sprintf("'%s': '%s'", c.name, c.duck)
+	}
+	return strings.Join(types, ", ")
 }
 
 // place is the project of the measured step.
