@@ -73,6 +73,9 @@ func search(ctx context.Context, s settings) error {
 		return err
 	}
 	docs := strconv.Itoa(s.docs)
+	if _, err := spend(ctx, s.dir, self, "child", "raw", url, ndjson); err != nil { // a node that has just started is slow
+		return err
+	}
 	c, err := medians(ctx, s.rounds, s.dir, []string{self, "child", "search", url, parquet, docs}, []string{self, "child", "raw", url, ndjson},
 		[]string{self, "child", "search", url, parquet, docs, "gzip"}, []string{filepath.Join(python, "bin", "python"), "-c", pythonBulk, url, "py", ndjson})
 	if err != nil {
@@ -85,23 +88,25 @@ func search(ctx context.Context, s settings) error {
 	figure(name+"_cpu", c[0].cpu, "s", "opensearch-py", c[3].cpu)
 	figure(name+"_gzip_cpu", c[2].cpu, "s", "opensearch-py", c[3].cpu)
 	figure(name+"_memory", c[0].mb, "MB", "opensearch-py", c[3].mb)
+	many := filepath.Join(s.dir, fmt.Sprintf("docs%d.parquet", 10*s.docs))
+	if err := makeParquet(ctx, many, 10*s.docs); err != nil {
+		return err
+	}
+	ten, err := spend(ctx, s.dir, self, "child", "search", url, many, strconv.Itoa(10*s.docs))
+	if err != nil {
+		return err
+	}
+	figure(fmt.Sprintf("search%dk_memory", s.docs/100), ten.mb, "MB", name, c[0].mb)
 	return nil
 }
 
 // makeDocs makes the dataset's file and the rival's bodies.
 func makeDocs(ctx context.Context, parquet, ndjson string, n int) error {
+	if err := makeParquet(ctx, parquet, n); err != nil {
+		return err
+	}
 	if _, err := os.Stat(ndjson); err == nil {
 		return nil
-	}
-	db, err := sql.Open("duckdb", "")
-	if err != nil {
-		return err
-	}
-	_, err = db.ExecContext(ctx, fmt.Sprintf(`COPY (SELECT i::BIGINT AS order_line_id, 'C' || (i * 7919 %% 250000) AS customer_id, DATE '2017-11-01' + (i %% 28)::INT AS order_date,
-['north', 'south', 'east', 'west'][1 + i %% 4] AS region, 'Product ' || (i %% 5000) AS product, (i %% 9 + 1)::INT AS quantity, ((i * 31 %% 100000) / 100.0)::DECIMAL(12,2) AS amount,
-'shipped' AS status, 'left at the door of house ' || (i %% 997) AS note FROM range(%d) t(i)) TO '%s' (FORMAT parquet)`, n, parquet))
-	if err = errors.Join(err, db.Close()); err != nil {
-		return err
 	}
 	out, err := os.Create(ndjson + ".new")
 	if err != nil {
@@ -128,6 +133,23 @@ func makeDocs(ctx context.Context, parquet, ndjson string, n int) error {
 		return err
 	}
 	return os.Rename(ndjson+".new", ndjson)
+}
+
+func makeParquet(ctx context.Context, file string, n int) error {
+	if _, err := os.Stat(file); err == nil {
+		return nil
+	}
+	db, err := sql.Open("duckdb", "")
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, fmt.Sprintf(`COPY (SELECT i::BIGINT AS order_line_id, 'C' || (i * 7919 %% 250000) AS customer_id, DATE '2017-11-01' + (i %% 28)::INT AS order_date,
+['north', 'south', 'east', 'west'][1 + i %% 4] AS region, 'Product ' || (i %% 5000) AS product, (i %% 9 + 1)::INT AS quantity, ((i * 31 %% 100000) / 100.0)::DECIMAL(12,2) AS amount,
+'shipped' AS status, 'left at the door of house ' || (i %% 997) AS note FROM range(%d) t(i)) TO '%s' (FORMAT parquet)`, n, file+".new"))
+	if err = errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
 }
 
 func fileRows(ctx context.Context, parquet string) flow.Rows {
