@@ -504,7 +504,7 @@ func names(t *testing.T, b flow.Bucket) {
 func remove(t *testing.T, b flow.Bucket) {
 	r, ok := b.(flow.Remover)
 	if !ok {
-		t.Skip("it cannot remove")
+		t.Fatal("it cannot remove")
 	}
 	var all []string
 	for i := range 5 {
@@ -530,7 +530,7 @@ func remove(t *testing.T, b flow.Bucket) {
 func copies(t *testing.T, b flow.Bucket) {
 	c, ok := b.(flow.Copier)
 	if !ok {
-		t.Skip("it cannot copy")
+		t.Fatal("it cannot copy")
 	}
 	data := random(large)
 	put(t, b, "copy/x", data)
