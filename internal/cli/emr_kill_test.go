@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,29 +43,10 @@ var shells = kit{
 	takes:   2 * time.Second, again: 30 * time.Second,
 }
 
-// emrCalls is how many calls of its journal a run on a cluster makes.
-func emrCalls(t *testing.T) int {
-	t.Helper()
-	dir := emrProject(t, startCloud(t, "instant", ""), "")
-	c := process(t, dir, []string{countIn + "=" + filepath.Join(dir, "count")}, "run", "orders", "--date", "2017-11-06")
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	text, err := os.ReadFile(filepath.Join(dir, "count"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := strconv.Atoi(string(text))
-	if err != nil || n < 20 {
-		t.Fatalf("the run makes %d calls of its journal: %v", n, err)
-	}
-	return n
-}
-
 // emrKills kills n runs on clusters, each at some instant and under some mishap.
 func emrKills(t *testing.T, k kit, n int) {
 	r := seeded(t)
-	calls := emrCalls(t)
+	calls := journalCalls(t, emrProject(t, startCloud(t, "instant", ""), ""), "orders", 20)
 	when := instants(r, n, calls, 2*calls, k.takes)
 	for i, at := range when {
 		m, later := mishaps[r.IntN(len(mishaps))], r.IntN(3) == 0

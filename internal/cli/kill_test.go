@@ -50,11 +50,10 @@ func killProject(t *testing.T) string {
 	return dir
 }
 
-// journalCalls is how many calls of its journal the run makes.
-func journalCalls(t *testing.T) int {
+// journalCalls is how many calls of its journal a run of a project makes, at least some.
+func journalCalls(t *testing.T, dir, pipeline string, least int) int {
 	t.Helper()
-	dir := killProject(t)
-	c := process(t, dir, []string{countIn + "=" + filepath.Join(dir, "count")}, "run", "p", "--date", "2017-11-06")
+	c := process(t, dir, []string{countIn + "=" + filepath.Join(dir, "count")}, "run", pipeline, "--date", "2017-11-06")
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -63,7 +62,7 @@ func journalCalls(t *testing.T) int {
 		t.Fatal(err)
 	}
 	n, err := strconv.Atoi(string(text))
-	if err != nil || n < 8 {
+	if err != nil || n < least {
 		t.Fatalf("the run makes %d calls of its journal: %v", n, err)
 	}
 	return n
@@ -104,7 +103,7 @@ func instants(r *rand.Rand, n, calls, all int, takes time.Duration) []string {
 
 // kills tries n runs, each of which dies at some instant, and is asked for again.
 func kills(t *testing.T, n int) {
-	calls := journalCalls(t)
+	calls := journalCalls(t, killProject(t), "p", 8)
 	when := instants(seeded(t), n, calls, 4*calls, 900*time.Millisecond)
 	for _, at := range when {
 		t.Run(at, func(t *testing.T) {

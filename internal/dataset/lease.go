@@ -68,12 +68,8 @@ func (s Store) Lease(ctx context.Context, rel, owner string) (*Lease, error) {
 				Err:  fmt.Errorf("%s holds it since %s, until %s unless it is renewed", held.Owner, held.Since.Format(time.RFC3339), held.Until.Format(time.RFC3339)),
 				Hint: "Wait for that run to publish, or cancel it."}
 		}
-		timer := time.NewTimer(250 * time.Millisecond)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, ctx.Err()
-		case <-timer.C:
+		if err := flow.Pause(ctx, 250*time.Millisecond); err != nil {
+			return nil, err
 		}
 	}
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))

@@ -196,18 +196,6 @@ func output(v any, meta smithymw.Metadata) (json.RawMessage, error) {
 	return sdk, nil
 }
 
-// pause waits, or returns ctx's cause.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // tries is how often a call that begins something is repeated while AWS throttles, and so
 // with Pace.Call how long a process may have been at it.
 const tries = 8
@@ -219,7 +207,7 @@ func (e *EMR) patiently(ctx context.Context, ask func() error) error {
 		if err == nil || !passing(err) || try == tries {
 			return err
 		}
-		if err := pause(ctx, min(e.pace.Min<<try, e.pace.Max)); err != nil {
+		if err := flow.Pause(ctx, min(e.pace.Min<<try, e.pace.Max)); err != nil {
 			return err
 		}
 	}
@@ -257,7 +245,7 @@ func seek[T any](ctx context.Context, e *EMR, since time.Time, look func(context
 		if ok || err != nil || !e.c.Now().Before(until) {
 			return out, ok, err
 		}
-		if err := pause(ctx, e.pace.Min); err != nil {
+		if err := flow.Pause(ctx, e.pace.Min); err != nil {
 			return out, false, err
 		}
 	}
@@ -284,7 +272,7 @@ func begin[T any](ctx context.Context, e *EMR, op string, since time.Time, look 
 		switch {
 		case f.Kind == flow.Throttled && try < tries:
 			since = time.Time{} // it took no effect
-			if err := pause(ctx, max(f.RetryAfter, min(e.pace.Min<<try, e.pace.Max))); err != nil {
+			if err := flow.Pause(ctx, max(f.RetryAfter, min(e.pace.Min<<try, e.pace.Max))); err != nil {
 				return out, err
 			}
 		case (f.Kind == flow.Transient || f.Kind == flow.Timeout) && try < 3:

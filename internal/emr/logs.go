@@ -57,7 +57,7 @@ func (e *EMR) fetchLogs(ctx context.Context, cluster, step string, w io.Writer, 
 			}
 			return copyLogs(ctx, b, dir, prefix, names, w)
 		}
-		if err := pause(ctx, min(e.pace.Min*3, e.pace.Max)); err != nil {
+		if err := flow.Pause(ctx, min(e.pace.Min*3, e.pace.Max)); err != nil {
 			return Cause{}, err
 		}
 	}

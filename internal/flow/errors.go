@@ -124,3 +124,15 @@ func Name(err error) string {
 func Retriable() []string {
 	return []string{errorNames[Transient], errorNames[Throttled], NamePanic}
 }
+
+// Pause waits for d, or returns the context's cause where that ends first.
+func Pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -32,7 +32,7 @@ func (m *mover) fetch(ctx context.Context, method, uri string, offset int64, eta
 			if spent += pause; spent > webPatience {
 				break
 			}
-			if err := wait(ctx, pause); err != nil {
+			if err := flow.Pause(ctx, pause); err != nil {
 				return nil, err
 			}
 			pause *= 2
@@ -47,17 +47,6 @@ func (m *mover) fetch(ctx context.Context, method, uri string, offset int64, eta
 		}
 	}
 	return nil, last
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return &flow.Error{Op: "wait for a repeat", Kind: flow.KindOf(ctx.Err()), Err: ctx.Err()}
-	}
 }
 
 func (m *mover) ask(ctx context.Context, method, uri string, offset int64, etag string) (*http.Response, error) {

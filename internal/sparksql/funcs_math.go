@@ -215,19 +215,28 @@ func ceilScaled(t *translator, c *call, name string, x, digits ex) ex {
 	return ex{sql: rescaled("CAST("+cut+" AS HUGEINT)", typ), typ: typ}
 }
 
-func round(t *translator, c *call, a []ex) ex {
+// rounded are the arguments of round and bround: the value, and the digits to keep.
+func (t *translator) rounded(c *call, a []ex) (x ex, digits int, bad *ex) {
+	fail := func(e ex) (ex, int, *ex) { return ex{}, 0, &e }
 	if len(a) < 1 || len(a) > 2 {
-		return t.bad(c.Pos, c.name, "round takes one or two arguments")
+		return fail(t.bad(c.Pos, c.name, "%s takes one or two arguments", c.name))
 	}
 	x, ok := t.argument(a[0], 'n', c)
 	if !ok {
-		return ex{sql: "NULL"}
+		return fail(ex{sql: "NULL"})
 	}
-	n := 0
 	if len(a) == 2 {
-		if n, ok = constantInt(a[1]); !ok || n < -30 || n > 30 {
-			return t.refuse(c.Pos, "round to a number of digits that is no constant", "")
+		if digits, ok = constantInt(a[1]); !ok || digits < -30 || digits > 30 {
+			return fail(t.refuse(c.Pos, c.name+" to a number of digits that is no constant", ""))
 		}
+	}
+	return x, digits, nil
+}
+
+func round(t *translator, c *call, a []ex) ex {
+	x, n, bad := t.rounded(c, a)
+	if bad != nil {
+		return *bad
 	}
 	switch {
 	case x.typ.integral() && n >= 0:
@@ -248,18 +257,9 @@ func round(t *translator, c *call, a []ex) ex {
 }
 
 func bround(t *translator, c *call, a []ex) ex {
-	if len(a) < 1 || len(a) > 2 {
-		return t.bad(c.Pos, c.name, "bround takes one or two arguments")
-	}
-	x, ok := t.argument(a[0], 'n', c)
-	if !ok {
-		return ex{sql: "NULL"}
-	}
-	n := 0
-	if len(a) == 2 {
-		if n, ok = constantInt(a[1]); !ok || n < -30 || n > 30 {
-			return t.refuse(c.Pos, "bround to a number of digits that is no constant", "")
-		}
+	x, n, bad := t.rounded(c, a)
+	if bad != nil {
+		return *bad
 	}
 	switch {
 	case x.typ.Kind == Double:

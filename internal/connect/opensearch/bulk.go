@@ -253,7 +253,7 @@ func (b *bulk) deliver(ctx context.Context, body *body) error {
 			}
 			return err
 		}
-		if !sleep(ctx, max(pause, retryAfter(err))) {
+		if flow.Pause(ctx, max(pause, retryAfter(err))) != nil {
 			return context.Cause(ctx)
 		}
 		pause = min(2*pause, 10*time.Second)

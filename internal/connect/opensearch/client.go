@@ -228,7 +228,7 @@ func persist(ctx context.Context, do func() error) error {
 		if k := flow.KindOf(err); err == nil || k != flow.Transient && k != flow.Throttled || time.Since(begun) > patience {
 			return err
 		}
-		if !sleep(ctx, pause) {
+		if flow.Pause(ctx, pause) != nil {
 			return context.Cause(ctx)
 		}
 	}
@@ -236,18 +236,6 @@ func persist(ctx context.Context, do func() error) error {
 
 // patience is how long passing faults are borne by repeating a request.
 const patience = time.Minute
-
-// sleep waits, and tells whether it did to the end.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}
 
 func (c *client) unreached(ctx context.Context, op string, err error) error {
 	var dns *net.DNSError

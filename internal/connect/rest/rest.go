@@ -110,7 +110,7 @@ func New(s Settings, o Options) (*API, error) {
 		a.options.Now = time.Now
 	}
 	if a.options.Wait == nil {
-		a.options.Wait = wait
+		a.options.Wait = flow.Pause
 	}
 	if s.Concurrency <= 0 {
 		a.settings.Concurrency = 4
@@ -159,17 +159,6 @@ func sameHost(req *http.Request, via []*http.Request) error {
 		return fmt.Errorf("it redirects to %s, another host", req.URL.Host)
 	}
 	return nil
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // Kind tells what an error means for a retry.
