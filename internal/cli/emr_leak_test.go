@@ -3,6 +3,7 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,7 +84,9 @@ func TestReaperMachine(t *testing.T) {
 	dir := emrProject(t, c, "")
 	leaked := c.cluster(t, "leaked", true, map[string]string{emr.TagRun: "x", emr.TagExpires: time.Now().Add(-time.Hour).UTC().Format("2006-01-02T15:04:05.000Z")})
 	wanted := c.cluster(t, "wanted", false, map[string]string{emr.TagRun: "x", emr.TagExpires: time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000Z")})
-	c.cluster(t, "foreign", false, nil)
+	unreadable := c.cluster(t, "unreadable", false, map[string]string{emr.TagRun: "x", emr.TagExpires: "tomorrow"})
+	c.crowd(t)
+	young := c.cluster(t, "young", false, map[string]string{emr.TagRun: "x", emr.TagExpires: time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)})
 	a := &app{dir: dir, stdout: os.Stdout, stderr: os.Stderr, now: time.Now, open: openSQLite}
 	defer a.close()
 	if _, err := a.load(); err != nil {
@@ -105,7 +108,7 @@ func TestReaperMachine(t *testing.T) {
 	}
 	defer done()
 	res, err := r.Drive(t.Context(), run)
-	if err != nil || res.Status != machine.Succeeded || string(res.Output) != `{"ended":["`+leaked+`"]}` {
+	if err != nil || res.Status != machine.Succeeded || string(res.Output) != `{"ended":["`+young+`","`+unreadable+`","`+leaked+`"]}` {
 		t.Fatalf("%s %s: %s %v", res.Status, res.Error, res.Output, err)
 	}
 	if alive := strings.Join(c.alive(t), "\n"); strings.Contains(alive, leaked) || !strings.Contains(alive, wanted) || !strings.Contains(alive, "foreign") {
@@ -244,6 +247,50 @@ func TestEMRNamed(t *testing.T) {
 	mustRun(t, dir, "run", "orders", "--date", "2017-11-08")
 	if alive := c.alive(t); len(alive) != 1 {
 		t.Errorf("alive: %v", alive)
+	}
+}
+
+// crowd makes as many clusters of somebody else's as fill a page of EMR's list.
+func (c *cloud) crowd(t *testing.T) {
+	t.Helper()
+	for range 51 {
+		c.cluster(t, "foreign", false, nil)
+	}
+}
+
+// TestEMRNamedInACrowd finds the shared cluster on the second page of EMR's list.
+func TestEMRNamedInACrowd(t *testing.T) {
+	t.Parallel()
+	c := startCloud(t, "instant", "")
+	dir := emrProject(t, c, ", scope: named, name: etl")
+	write(t, dir, map[string]string{"data/orders_20171107.csv": "id\n2\n"})
+	mustRun(t, dir, "run", "orders", "--date", "2017-11-06")
+	c.crowd(t)
+	mustRun(t, dir, "run", "orders", "--date", "2017-11-07")
+	shared := slices.DeleteFunc(c.alive(t), func(s string) bool { return !strings.Contains(s, "tidemill/shop/etl") })
+	if len(shared) != 1 {
+		t.Errorf("alive: %v", shared)
+	}
+}
+
+// TestEMRFailsInACrowd ends the cluster of a run that failed, though fifty are newer.
+func TestEMRFailsInACrowd(t *testing.T) {
+	t.Parallel()
+	c := startCloud(t, "instant", "")
+	dir := hanging(t, c, "")
+	write(t, dir, map[string]string{"pipelines/orders.yaml": strings.Replace(read(t, dir, "pipelines/orders.yaml"), "exec sleep 300", "until [ -e "+dir+"/go ]; do sleep 0.1; done; exit 3", 1)})
+	p := process(t, dir, nil, "run", "orders", "--date", "2017-11-06")
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the step runs", func() bool { return c.has(t, "/process/1 RUNNING") })
+	c.crowd(t)
+	write(t, dir, map[string]string{"go": ""})
+	if code := exitOf(p.Wait()); code != 1 {
+		t.Errorf("exit %d", code)
+	}
+	if ours := slices.DeleteFunc(c.alive(t), func(s string) bool { return strings.Contains(s, "foreign") }); len(ours) != 0 {
+		t.Errorf("alive: %v", ours)
 	}
 }
 

@@ -145,15 +145,6 @@ func nodeProgram(t *testing.T) string {
 	return dir
 }
 
-func read(t *testing.T, dir, name string) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(dir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 // sparks has a PySpark script for the first step.
 func sparks(t *testing.T) kit {
 	find := sparkOf(t)

@@ -72,15 +72,25 @@ func startCloudWith(t *testing.T, pace, faults string, spark func(context.Contex
 	return c
 }
 
+// clusters are all that there ever were, the newest first.
+func (c *cloud) clusters(t *testing.T) []types.ClusterSummary {
+	t.Helper()
+	var all []types.ClusterSummary
+	for p := awsemr.NewListClustersPaginator(c.emr, &awsemr.ListClustersInput{}); p.HasMorePages(); {
+		out, err := p.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, out.Clusters...)
+	}
+	return all
+}
+
 // alive are the clusters that have not ended.
 func (c *cloud) alive(t *testing.T) []string {
 	t.Helper()
-	out, err := c.emr.ListClusters(t.Context(), &awsemr.ListClustersInput{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var ids []string
-	for _, x := range out.Clusters {
+	for _, x := range c.clusters(t) {
 		if s := x.Status.State; s != types.ClusterStateTerminated && s != types.ClusterStateTerminatedWithErrors {
 			ids = append(ids, fmt.Sprint(*x.Id, " ", *x.Name, " ", s))
 		}
@@ -91,12 +101,8 @@ func (c *cloud) alive(t *testing.T) []string {
 // steps are the names of all steps that were ever added, with their states.
 func (c *cloud) steps(t *testing.T) []string {
 	t.Helper()
-	out, err := c.emr.ListClusters(t.Context(), &awsemr.ListClustersInput{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var names []string
-	for _, x := range out.Clusters {
+	for _, x := range c.clusters(t) {
 		steps, err := c.emr.ListSteps(t.Context(), &awsemr.ListStepsInput{ClusterId: x.Id})
 		if err != nil {
 			t.Fatal(err)
@@ -144,6 +150,15 @@ func emrProject(t *testing.T, c *cloud, more string) string {
 	pl := strings.ReplaceAll(strings.ReplaceAll(shellPipeline, "NOTES", filepath.Join(dir, "notes")), "SCRIPT", filepath.Join(dir, "job.sh"))
 	write(t, dir, map[string]string{"tidemill.yaml": c.target(more), "pipelines/orders.yaml": pl, "job.sh": "echo job\n", "data/orders_20171106.csv": "id\n1\n"})
 	return dir
+}
+
+func read(t *testing.T, dir, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // states are the states that a run entered, in order, those of the compiler's own bookkeeping left out.

@@ -12,7 +12,7 @@ import (
 // On a target of engine emr the steps that need a cluster stand between cluster.create and
 // cluster.terminate:
 //
-//	cluster.begin → (cluster.find → cluster.known) → cluster.create → the steps → cluster.terminate
+//	cluster.begin → (cluster.find ⇄ cluster.known) → cluster.create → the steps → cluster.terminate
 //
 // Each of the steps is caught. A cluster that was lost under it is made again, and the run
 // goes on with the step that failed (cluster.goto); any other failure ends the clusters of
@@ -145,7 +145,7 @@ func (c *compiler) create(start string, parts []string, trees []*tree, after str
 	if c.sharedCluster() {
 		first = c.findShared(start)
 	}
-	c.put("cluster.begin", object{{"Type", "Pass"}, {"Assign", object{{"cluster", ""}, {"cluster_made", 0}, {"cluster_at", ""}, {"cluster_lost", 0},
+	c.put("cluster.begin", object{{"Type", "Pass"}, {"Assign", object{{"cluster", ""}, {"cluster_made", 0}, {"cluster_at", ""}, {"cluster_lost", 0}, {"cluster_ids", []any{}}, {"cluster_marker", ""},
 		{"cluster_error", object{{"Error", ""}, {"Cause", ""}}}}}, {"Next", first}})
 	return "cluster.begin"
 }
@@ -183,6 +183,18 @@ func (c *compiler) clusterName() string {
 
 const liveClusters = "STARTING BOOTSTRAPPING RUNNING WAITING"
 
+// morePages tells whether EMR has more living clusters than those seen: it lists fifty at a time.
+const morePages = "$cluster_marker!=''"
+
+// listClusters is the state that reads the next page of the living clusters; from is
+// JSONata over it and gives the variable its value.
+func listClusters(variable, from, to string) object {
+	states := "'" + strings.ReplaceAll(liveClusters, " ", "','") + "'"
+	return object{{"Type", "Task"}, {"Resource", sdkAPI + "emr:listClusters"},
+		{"Arguments", wrap("$merge([{'ClusterStates':[" + states + "]}," + morePages + "?{'Marker':$cluster_marker}:{}])")}, {"Retry", patiently()},
+		{"Assign", object{{variable, wrap(from)}, {"cluster_marker", wrap("$states.result.Marker?$states.result.Marker:''")}}}, {"Output", wrap("$states.input")}, {"Next", to}}
+}
+
 // findShared writes the states that look for a cluster that several runs share.
 func (c *compiler) findShared(start string) string {
 	age := c.t.Cluster.MaxAge.Duration
@@ -190,10 +202,9 @@ func (c *compiler) findShared(start string) string {
 		age = defaultAge
 	}
 	young := fmt.Sprintf("$states.result.Clusters[Name=$name and $millis()-$toMillis(Status.Timeline.CreationDateTime)<%d]", age.Milliseconds())
-	c.put("cluster.known", object{{"Type", "Choice"}, {"Choices", []any{object{{"Condition", wrap("$cluster!=''")}, {"Next", start}}}}, {"Default", "cluster.create"}})
-	c.put("cluster.find", object{{"Type", "Task"}, {"Resource", sdkAPI + "emr:listClusters"}, {"Arguments", object{{"ClusterStates", toAny(strings.Fields(liveClusters))}}},
-		{"Retry", patiently()},
-		{"Assign", object{{"cluster", wrap("($name:=" + c.clusterName() + ";$c:=" + young + "[0];$c?$c.Id:'')")}}}, {"Output", wrap("$states.input")}, {"Next", "cluster.known"}})
+	c.put("cluster.known", object{{"Type", "Choice"}, {"Choices", []any{object{{"Condition", wrap("$cluster!=''")}, {"Assign", object{{"cluster_marker", ""}}}, {"Next", start}},
+		object{{"Condition", wrap(morePages)}, {"Next", "cluster.find"}}}}, {"Default", "cluster.create"}})
+	c.put("cluster.find", listClusters("cluster", "($name:="+c.clusterName()+";$c:="+young+"[0];$c?$c.Id:'')", "cluster.known"))
 	return "cluster.find"
 }
 
@@ -267,9 +278,10 @@ func (c *compiler) endRun() {
 	c.put("cluster.end", object{{"Type", "Map"}, {"Items", wrap("$cluster_ids")},
 		{"ItemProcessor", object{{"ProcessorConfig", object{{"Mode", "INLINE"}}}, {"StartAt", start}, {"States", inner}}},
 		{"Catch", failed}, {"Output", wrap("$states.input")}, {"Next", "cluster.failed"}})
-	c.put("cluster.seek", object{{"Type", "Task"}, {"Resource", sdkAPI + "emr:listClusters"},
-		{"Arguments", object{{"ClusterStates", toAny(strings.Fields(liveClusters))}}}, {"Retry", patiently()}, {"Catch", failed},
-		{"Assign", object{{"cluster_ids", wrap("[$states.result.Clusters[" + mine + "].Id]")}}}, {"Output", wrap("$states.input")}, {"Next", "cluster.end"}})
+	c.put("cluster.sought", object{{"Type", "Choice"}, {"Choices", []any{object{{"Condition", wrap(morePages)}, {"Next", "cluster.seek"}}}}, {"Default", "cluster.end"}})
+	seek := listClusters("cluster_ids", "["+morePages+"?$cluster_ids:[],$states.result.Clusters["+mine+"].Id]", "cluster.sought")
+	seek.put("Catch", failed)
+	c.put("cluster.seek", seek)
 }
 
 // lintCluster says what is doubtful about a cluster.
