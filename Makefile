@@ -19,7 +19,7 @@ build: ## build bin/tidemill
 node: bin/tidemill-node-linux-amd64 bin/tidemill-node-linux-arm64 ## build the program of cluster nodes, without cgo
 
 bin/tidemill-node-linux-%: FORCE
-	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -tags $(TAGS) -trimpath -ldflags '-s -w' -o $@ ./cmd/tidemill-node
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -tags $(TAGS),grpcnotrace -trimpath -ldflags '-s -w' -o $@ ./cmd/tidemill-node
 	@test $$(stat -c %s $@) -le 60000000 || { echo "$@ is larger than 60 MB"; exit 1; }
 
 demo: build ## run three days of real orders and show the result

@@ -161,6 +161,18 @@ func read(t *testing.T, dir, name string) string {
 	return string(text)
 }
 
+// localRoot is the folder of a local S3's buckets.
+func localRoot(t *testing.T, url string) string {
+	t.Helper()
+	var info struct {
+		S3 struct{ Root string }
+	}
+	if err := call(t.Context(), "GET", url+"/_tidemill/info", &info); err != nil {
+		t.Fatal(err)
+	}
+	return info.S3.Root
+}
+
 // states are the states that a run entered, in order, those of the compiler's own bookkeeping left out.
 func states(t *testing.T, dir, run string) []string {
 	t.Helper()

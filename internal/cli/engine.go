@@ -16,6 +16,7 @@ import (
 	"github.com/tidemill/tidemill/internal/duckdb"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/move"
+	"github.com/tidemill/tidemill/internal/node"
 	"github.com/tidemill/tidemill/internal/pipeline"
 	"github.com/tidemill/tidemill/internal/runner"
 	"github.com/tidemill/tidemill/internal/spark"
@@ -49,6 +50,7 @@ func (a *app) runner(ctx context.Context, j journal, run runner.Run, t *pipeline
 	if t.Engine == "emr" {
 		cluster := spark.Cluster{Task: a.sparkTask(l, spark.Config{Store: store, Dir: filepath.Join(temp, "prepare")}, t)}
 		add(cluster.Tasks())
+		add(node.Delegate{Lookup: l, Store: store, KMSKey: t.Store.KMSKey, Connection: l.onCluster}.Tasks())
 		aws.fault = cluster.Fault
 	}
 	concurrency := 0
@@ -158,7 +160,7 @@ func (a *app) learn(m pipeline.Map[pipeline.Any]) {
 			continue
 		}
 		if text, ok := e.Value.Constant(); ok {
-			refs, _ := pipeline.SecretRefs(fmt.Sprint(text))
+			refs, _ := flow.SecretRefs(fmt.Sprint(text))
 			for _, r := range refs {
 				if v, err := readSecret(r); err == nil {
 					a.addSecret(v)

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/tidemill/tidemill/internal/connect/s3"
 	"github.com/tidemill/tidemill/internal/dataset"
 	"github.com/tidemill/tidemill/internal/flow"
+	"github.com/tidemill/tidemill/internal/node"
 	"github.com/tidemill/tidemill/internal/pipeline"
 )
 
@@ -96,6 +98,25 @@ func (l *lookup) connection(name string) (pipeline.Connection, bool) {
 		return c, true
 	}
 	return l.a.project.Connections.Get(name)
+}
+
+// onCluster gives a connection as a node of a cluster is told it, with references for its
+// secrets. Of an aws connection a node needs where, and the role to assume: it has keys of its own.
+func (l *lookup) onCluster(name string) (node.Connection, error) {
+	c, ok := l.connection(name)
+	if !ok {
+		return node.Connection{}, usage("unknown connection %q", name)
+	}
+	if c.Type == awsauth.Connector.Name {
+		c.Keys = slices.DeleteFunc(slices.Clone(c.Keys), func(e pipeline.Entry[pipeline.Any]) bool {
+			return !slices.Contains([]string{"region", "role_arn", "external_id", "endpoint"}, e.Key)
+		})
+	}
+	settings, faults := c.OnCluster(name, connectors())
+	if err := faults.Err(); err != nil {
+		return node.Connection{}, &flow.Error{Op: "hand connection " + name + " to a cluster", Kind: flow.Invalid, Err: err}
+	}
+	return node.Connection{Type: c.Type, Settings: settings}, nil
 }
 
 // s3 opens a bucket: through a connection of type s3 that names it, else the target's aws.
@@ -210,7 +231,7 @@ func (a *app) resolveKeys(m pipeline.Map[pipeline.Any], keys []flow.Key) (map[st
 
 // resolve puts the values of ${…} into a text. Each is a secret.
 func (a *app) resolve(text string) (string, error) {
-	refs, _ := pipeline.SecretRefs(text)
+	refs, _ := flow.SecretRefs(text)
 	for _, r := range refs {
 		v, err := readSecret(r)
 		if err != nil {
@@ -222,7 +243,7 @@ func (a *app) resolve(text string) (string, error) {
 	return text, nil
 }
 
-func readSecret(r pipeline.SecretRef) (string, error) {
+func readSecret(r flow.SecretRef) (string, error) {
 	op := "read ${" + r.Store + ":" + r.Name + "}"
 	switch r.Store {
 	case "env":

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/tidemill/tidemill/internal/emr"
+	"github.com/tidemill/tidemill/internal/node"
 	"github.com/tidemill/tidemill/internal/runner"
 )
 
@@ -27,6 +28,9 @@ func TestMain(m *testing.M) {
 	if code, is := child(os.Args[1:], os.Stdin); is {
 		os.Exit(code)
 	}
+	if os.Getenv(asTidemillNode) != "" {
+		os.Exit(node.Main(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	}
 	if os.Getenv(asTidemill) != "" {
 		os.Exit(asProcess(os.Args[1:]))
 	}
@@ -34,9 +38,10 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	asTidemill = "TIDEMILL_TEST_AS" // set: the test binary is tidemill
-	killAt     = "TIDEMILL_TEST_KILL"
-	countIn    = "TIDEMILL_TEST_COUNT"
+	asTidemill     = "TIDEMILL_TEST_AS"      // set: the test binary is tidemill
+	asTidemillNode = "TIDEMILL_TEST_AS_NODE" // set: it is tidemill-node
+	killAt         = "TIDEMILL_TEST_KILL"
+	countIn        = "TIDEMILL_TEST_COUNT"
 )
 
 // asProcess is tidemill with a journal that kills the process at one of its calls.

@@ -318,18 +318,6 @@ func eightSteps(t *testing.T, c *cloud, dir string) {
 	}
 }
 
-// localRoot is the folder of a local S3's buckets.
-func localRoot(t *testing.T, url string) string {
-	t.Helper()
-	var info struct {
-		S3 struct{ Root string }
-	}
-	if err := call(t.Context(), "GET", url+"/_tidemill/info", &info); err != nil {
-		t.Fatal(err)
-	}
-	return info.S3.Root
-}
-
 // sleeper is a script that says that it began and ends when it is let.
 const sleeper = `import os, sys, time
 from pyspark.sql import SparkSession

@@ -14,6 +14,7 @@ type Connector struct {
 	Keys  []Key
 	Uses  []Use
 	Built bool // it works in this program; else it is known and refused by name
+	Here  bool // it is a file of this machine, which no cluster reaches
 }
 
 // Use is what a connection can stand for in a pipeline.
@@ -36,6 +37,12 @@ func (c Connector) Can(u Use) bool {
 		}
 	}
 	return false
+}
+
+// OfThisMachine is the connector as one of files of this machine.
+func (c Connector) OfThisMachine() Connector {
+	c.Here = true
+	return c
 }
 
 // Key is one key of a connection.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 )
 
 // Secret is a text that is never shown: it prints as (secret) and refuses to be marshalled.
@@ -37,3 +38,22 @@ func (s Secret) MarshalJSON() ([]byte, error) { return nil, errSecret }
 
 // MarshalText refuses.
 func (s Secret) MarshalText() ([]byte, error) { return nil, errSecret }
+
+// SecretRef is a reference to a secret: ${env:NAME}, ${file:PATH}, ${secretsmanager:ID}, ${ssm:NAME}.
+type SecretRef struct{ Store, Name string }
+
+// String is the reference as it stands in a file.
+func (r SecretRef) String() string { return "${" + r.Store + ":" + r.Name + "}" }
+
+// OnCluster tells whether a node of a cluster can read the secret, with its instance's role.
+func (r SecretRef) OnCluster() bool { return r.Store == "secretsmanager" || r.Store == "ssm" }
+
+var secretRef = regexp.MustCompile(`\$\{(env|file|secretsmanager|ssm):([^}]+)\}`)
+
+// SecretRefs finds the references in a text; whole tells whether the text is nothing but one.
+func SecretRefs(s string) (refs []SecretRef, whole bool) {
+	for _, m := range secretRef.FindAllStringSubmatch(s, -1) {
+		refs = append(refs, SecretRef{m[1], m[2]})
+	}
+	return refs, len(refs) == 1 && secretRef.FindString(s) == s
+}

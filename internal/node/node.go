@@ -90,14 +90,18 @@ func (n *node) lookup(name string) string {
 	return ""
 }
 
+// region is the node's, as far as the environment tells it.
+func (n *node) region() string {
+	if r := n.lookup("AWS_REGION"); r != "" {
+		return r
+	}
+	return n.lookup("AWS_DEFAULT_REGION")
+}
+
 // aws is the configuration of the node: its role, its region.
 func (n *node) aws(ctx context.Context) (awsauth.Config, error) {
 	if n.cfg == nil {
-		region := n.lookup("AWS_REGION")
-		if region == "" {
-			region = n.lookup("AWS_DEFAULT_REGION")
-		}
-		cfg, err := awsauth.Load(ctx, awsauth.Settings{Region: region, Endpoint: n.lookup("AWS_ENDPOINT_URL")})
+		cfg, err := awsauth.Load(ctx, awsauth.Settings{Region: n.region(), Endpoint: n.lookup("AWS_ENDPOINT_URL")})
 		if err != nil {
 			return cfg, err
 		}

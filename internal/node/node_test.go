@@ -149,7 +149,7 @@ func TestTask(t *testing.T) {
 	for _, c := range [][3]string{
 		{job("j2", "exists", `{"uri":"s3://lake/nosuch"}`), "r/b/1", "nosuch"},
 		{job("j3", "copy", `{"from":"data/x.csv","to":"s3://lake/out/x"}`), "r/c/1", "a node reaches s3:// and its own files alone"},
-		{job("j4", "sql", `{}`), "r/d/1", "a node does copy, exists"},
+		{job("j4", "sql", `{}`), "r/d/1", "a node does copy, exists, fetch, index"},
 		{job("j5", "copy", `{}`), "r", "RUN/STATE/ATTEMPT is wanted"},
 		{"s3://lake/nojob", "r/e/1", "nojob"},
 	} {

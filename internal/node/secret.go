@@ -49,6 +49,8 @@ func (n *node) secret(ctx context.Context, ref string) (string, error) {
 	default:
 		return "", &flow.Error{Op: op, Kind: flow.Invalid, Err: errors.New("a node has no such store"), Hint: "use ${secretsmanager:NAME} or ${ssm:NAME}"}
 	}
-	n.secrets = append(n.secrets, v)
+	if v != "" {
+		n.secrets = append(n.secrets, v)
+	}
 	return v, nil
 }

@@ -7,28 +7,20 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/connect/file"
-	"github.com/tidemill/tidemill/internal/connect/s3"
+	"github.com/tidemill/tidemill/internal/dataset"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/move"
 )
 
-// Job is what a node is given to do.
-type Job struct {
-	Verb      string          `json:"verb"`
-	Arguments json.RawMessage `json:"arguments"`
-	Out       string          `json:"out"` // URI of the folder that receives STEP/output.json
-}
-
-// verbs are the tasks that a node does. A connector's come with it.
-var verbs = []string{"copy", "exists"}
-
-// task does one task. Its output lies at OUT/STEP/output.json when it has succeeded.
+// task does one task. What it left lies at OUT/STEP/output.json: what it made, or why it failed.
 func (n *node) task(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("task", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
@@ -36,29 +28,95 @@ func (n *node) task(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil || *uri == "" || *step == "" {
 		return errors.Join(errors.New("task: --job URI --step RUN/STATE/ATTEMPT are wanted"), err)
 	}
-	l := &places{n: n, buckets: map[string]flow.Bucket{}, root: file.New("/")}
+	l := &places{n: n, buckets: map[string]flow.Bucket{}, sinks: map[string]flow.Sink{}, root: file.New("/")}
 	text, err := read(ctx, l, *uri)
 	if err != nil {
 		return err
 	}
-	var job Job
-	if err := json.Unmarshal(text, &job); err != nil {
+	if err := json.Unmarshal(text, &l.job); err != nil {
 		return fmt.Errorf("read %s: %w", *uri, err)
 	}
-	do, ok := move.Tasks(move.Config{Lookup: l})[job.Verb]
-	if !ok || !slices.Contains(verbs, job.Verb) {
-		return &flow.Error{Op: "do " + job.Verb, Kind: flow.Invalid, Err: fmt.Errorf("a node does %s", strings.Join(verbs, ", "))}
-	}
-	r, err := request(*step, job)
+	r, err := request(*step, l.job)
 	if err != nil {
 		return err
 	}
-	r.Log = n.stderr
-	out, err := do(ctx, r)
-	if err != nil {
-		return err
+	r.Log = &redactor{n: n, w: n.stderr}
+	var left flow.Outcome
+	if left.Outputs, left.Files, err = l.do(ctx, r); err != nil {
+		left.Fault = flow.NewFault(err)
+		left.Fault.Message, left.Fault.Hint = n.redact(left.Fault.Message), n.redact(left.Fault.Hint)
 	}
-	return write(ctx, l, strings.TrimSuffix(job.Out, "/")+"/"+*step+"/output.json", out)
+	text, e := json.Marshal(left)
+	if clean := []byte(n.redact(string(text))); e == nil && json.Valid(clean) {
+		e = write(context.WithoutCancel(ctx), l, strings.TrimSuffix(l.job.Out, "/")+"/"+*step+"/output.json", clean)
+	}
+	return errors.Join(err, e)
+}
+
+// do does the job's task, and again while what it wants is not there and may be late. It
+// gives the task's output, and the files that are for the project to keep.
+func (l *places) do(ctx context.Context, r flow.Request) (out json.RawMessage, files map[string]string, err error) {
+	if l.temp, err = os.MkdirTemp("", "tidemill-node-"); err != nil {
+		return nil, nil, err
+	}
+	defer os.RemoveAll(l.temp) //nolint:errcheck // the cluster ends
+	l.project = file.New(filepath.Join(l.temp, "project"))
+	for name, text := range l.job.Files {
+		if err := write(ctx, l, name, []byte(text)); err != nil {
+			return nil, nil, err
+		}
+	}
+	defer l.close() //nolint:errcheck // what was loaded is flushed
+	c := move.Config{Lookup: l, Source: l.source, Sink: l.sink, Temp: filepath.Join(l.temp, "scratch")}
+	if l.job.Store != "" {
+		b, prefix, err := l.Bucket(ctx, l.job.Store)
+		if err != nil {
+			return nil, nil, err
+		}
+		c.Store = dataset.Store{Bucket: b, Prefix: prefix, URI: l.job.Store}
+	}
+	do, ok := move.Tasks(c)[l.job.Verb]
+	if !ok || !slices.Contains(verbs, l.job.Verb) {
+		return nil, nil, &flow.Error{Op: "do " + l.job.Verb, Kind: flow.Invalid, Err: fmt.Errorf("a node does %s", strings.Join(verbs, ", "))}
+	}
+	for until := time.Now().Add(seconds(l.job.WaitFor)); ; {
+		out, err = do(ctx, r)
+		if flow.KindOf(err) != flow.NotFound || l.job.WaitFor == 0 || time.Now().After(until) {
+			break
+		}
+		fmt.Fprintf(r.Log, "%v: asked again in %d seconds\n", err, l.job.WaitEvery) //nolint:errcheck // a log
+		select {
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		case <-time.After(seconds(l.job.WaitEvery)):
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err = l.written(ctx)
+	return out, files, err
+}
+
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
+
+// written are the files of the project that the task made.
+func (l *places) written(ctx context.Context) (map[string]string, error) {
+	files := map[string]string{}
+	for o, err := range l.project.List(ctx, "") {
+		if err != nil {
+			return nil, err
+		}
+		if _, known := l.job.Files[o.Name]; known {
+			continue
+		}
+		text, err := read(ctx, l, o.Name)
+		if err != nil {
+			return nil, err
+		}
+		files[o.Name] = string(text)
+	}
+	return files, nil
 }
 
 // request is the attempt that a step's name tells of: RUN/STATE[ITEM]/ATTEMPT.
@@ -73,70 +131,4 @@ func request(step string, job Job) (flow.Request, error) {
 	}
 	state, item, _ := strings.Cut(strings.TrimSuffix(parts[1], "]"), "[")
 	return flow.Request{Key: step, Run: parts[0], State: state, Item: item, Attempt: attempt, Resource: flow.Resource(job.Verb), Arguments: job.Arguments, Progress: func(flow.Progress) {}}, nil
-}
-
-func read(ctx context.Context, l *places, uri string) (text []byte, err error) {
-	b, name, err := l.Bucket(ctx, uri)
-	if err != nil {
-		return nil, err
-	}
-	in, err := b.Open(ctx, name, 0, -1)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, in.Close()) }()
-	return io.ReadAll(in)
-}
-
-func write(ctx context.Context, l *places, uri string, text []byte) error {
-	b, name, err := l.Bucket(ctx, uri)
-	if err != nil {
-		return err
-	}
-	w, err := b.Create(ctx, name, flow.Condition{})
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(text); err != nil {
-		return errors.Join(err, w.Abort())
-	}
-	_, err = w.Commit()
-	return err
-}
-
-// places are what a node reaches: S3 and its own files.
-type places struct {
-	n       *node
-	mu      sync.Mutex
-	buckets map[string]flow.Bucket
-	root    *file.Bucket
-}
-
-// Bucket returns the bucket that holds a URI.
-func (l *places) Bucket(ctx context.Context, uri string) (flow.Bucket, string, error) {
-	rest, ok := strings.CutPrefix(uri, "s3://")
-	if !ok {
-		if strings.Contains(uri, "://") && !strings.HasPrefix(uri, "file://") || !strings.HasPrefix(strings.TrimPrefix(uri, "file://"), "/") {
-			return nil, "", &flow.Error{Op: "open " + uri, Kind: flow.Invalid, Err: errors.New("a node reaches s3:// and its own files alone"), Hint: "copy the file to S3 first, in a step that runs here"}
-		}
-		return l.root, strings.TrimPrefix(strings.TrimPrefix(uri, "file://"), "/"), nil
-	}
-	name, key, _ := strings.Cut(rest, "/")
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if b, ok := l.buckets[name]; ok {
-		return b, key, nil
-	}
-	cfg, err := l.n.aws(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	b := s3.New(cfg, name, s3.Options{})
-	l.buckets[name] = b
-	return b, key, nil
-}
-
-// Text is not to be had on a node: texts travel with the job.
-func (*places) Text(_ context.Context, hash string) (string, error) {
-	return "", &flow.Error{Op: "read text " + hash, Kind: flow.NotFound, Err: errors.New("a node has no journal")}
 }

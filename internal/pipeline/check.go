@@ -137,7 +137,7 @@ func (d *decoder) connectionValue(g Entry[Any], k flow.Key, what string) {
 	} else if len(k.Keys) > 0 && len(k.Enum) == 0 {
 		d.fault(t.Pos, k.Doc, "%s is a mapping", k.Name)
 	}
-	refs, _ := SecretRefs(t.Raw)
+	refs, _ := flow.SecretRefs(t.Raw)
 	if k.Secret && len(refs) == 0 && t.Raw != "" {
 		d.fault(t.Pos, "write ${env:NAME}, ${file:PATH}, ${secretsmanager:ID} or ${ssm:NAME} and keep the value out of the file", "%s is a secret and stands here as a value", k.Name)
 		// The value must not be shown.

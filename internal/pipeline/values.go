@@ -149,19 +149,6 @@ func (i *Instances) schema(g *schemas) map[string]any {
 	return map[string]any{"anyOf": []any{map[string]any{"type": "string"}, g.of(typeOf[plain]())}}
 }
 
-// SecretRef is a reference to a secret: ${env:NAME}, ${file:PATH}, ${secretsmanager:ID}, ${ssm:NAME}.
-type SecretRef struct{ Store, Name string }
-
-var secretRef = regexp.MustCompile(`\$\{(env|file|secretsmanager|ssm):([^}]+)\}`)
-
-// SecretRefs finds the references in a text; whole tells whether the text is nothing but one.
-func SecretRefs(s string) (refs []SecretRef, whole bool) {
-	for _, m := range secretRef.FindAllStringSubmatch(s, -1) {
-		refs = append(refs, SecretRef{m[1], m[2]})
-	}
-	return refs, len(refs) == 1 && secretRef.FindString(s) == s
-}
-
 // name and word forms.
 var (
 	stepName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)

@@ -38,7 +38,7 @@ func ResumeAt(state string) string {
 
 // needsCluster tells whether a node's work is done on the target's cluster.
 func (c *compiler) needsCluster(n node) bool {
-	return c.t.Engine == "emr" && (c.isSparkWork(n) || n.step.Run != nil && !n.load)
+	return c.t.Engine == "emr" && (c.isSparkWork(n) || n.step.Run != nil && !n.load || !n.load && c.fetchesThere(n.step) || n.load && c.indexesThere(n.step))
 }
 
 func (c *compiler) treeNeedsCluster(t *tree) bool {
@@ -51,7 +51,7 @@ func (c *compiler) treeNeedsCluster(t *tree) bool {
 // emitAll writes a whole graph's states; those that need a cluster between its states.
 func (c *compiler) emitAll(t *tree, to string) string {
 	if !c.treeNeedsCluster(t) {
-		return c.emit(t, to)
+		return c.emit(t, c.flips(to))
 	}
 	parts := []*tree{t}
 	if !t.isLeaf() && !t.parallel {
@@ -62,12 +62,20 @@ func (c *compiler) emitAll(t *tree, to string) string {
 	for !c.treeNeedsCluster(parts[last]) {
 		last--
 	}
+	if c.flipsThere() {
+		last = len(parts) - 1
+	} else {
+		to = c.flips(to)
+	}
 	c.lintCluster(parts[first : last+1])
 	c.failure()
 	to = c.emitSeries(parts[last+1:], to)
 	after := to
 	to = c.terminate(to)
 	c.section = &section{}
+	if c.flipsThere() {
+		to = c.flips(to)
+	}
 	start := c.emitSeries(parts[first:last+1], to)
 	where := c.section.parts
 	slices.Reverse(where)

@@ -37,6 +37,14 @@ func (c *compiler) onCluster(states object, start string) (object, string) {
 			out = append(out, c.runStep(m.key, o)...)
 		case resource("exists"):
 			out = append(out, member{m.key, c.headObject(o)})
+		case resource("fetch"), resource("index"):
+			if job, _ := o.get("Arguments").(object); !job.has("on") {
+				out = append(out, member{m.key, o})
+				continue
+			}
+			made := c.nodeStep(m.key, o)
+			entry[m.key] = made[0].key
+			out = append(out, made...)
 		default:
 			out = append(out, member{m.key, o})
 		}
@@ -101,23 +109,26 @@ func (c *compiler) below(o *object) {
 		o.set("Branches", made)
 	}
 	if p, ok := o.get("ItemProcessor").(object); ok {
+		was := c.mapped
+		c.mapped = true
 		o.set("ItemProcessor", level(p))
+		c.mapped = was
 	}
 }
 
 // stepName is the name of a state's step on the cluster, as JSONata.
-func stepName(state string) string {
+func (c *compiler) stepName(state string) string {
 	item := ""
-	if strings.HasSuffix(state, ".item") {
+	if c.mapped {
 		item = "[' & $string($states.context.Map.Item.Index) & ']"
 	}
 	return "$run.run_id & " + "'/" + state + item + "/' & $string($states.context.State.RetryCount + 1)"
 }
 
 // attemptName is RUN.ATTEMPT, as it stands in paths; see dataset.AttemptDir.
-func attemptName(state string) string {
+func (c *compiler) attemptName() string {
 	name := "$run.run_id & '.' & $string($states.context.State.RetryCount + 1)"
-	if strings.HasSuffix(state, ".item") {
+	if c.mapped {
 		name += " & ($i:=$string($states.context.Map.Item.Index);'.' & $i & '-' & $substring($hash($i,'SHA-256'),0,8))"
 	}
 	return name
@@ -130,7 +141,7 @@ func (c *compiler) sparkStep(name string, o object) object {
 	var argv []any
 	outputs, _ := job.get("outputs").(object)
 	if job.has("script") {
-		argv = c.submit(name, job, outputs)
+		argv = c.submit(job, outputs)
 	} else {
 		prepare := object{{"Type", "Task"}, {"Resource", resource("prepare")}, {"Arguments", append(slices.Clone(job), member{"state", name})}}
 		if r, ok := o.get("Retry").([]any); ok {
@@ -145,7 +156,7 @@ func (c *compiler) sparkStep(name string, o object) object {
 			argv = append(argv, "--conf", prefixed(m.key+"=", m.value))
 		}
 		argv = append(argv, wrap("$states.input."+left(name, "prepare")+".runner"),
-			"--job", wrap("$states.input."+left(name, "prepare")+".job"), "--step", wrap(stepName(name)))
+			"--job", wrap("$states.input."+left(name, "prepare")+".job"), "--step", wrap(c.stepName(name)))
 	}
 	step := c.addStep(name, o, argv)
 	if job.has("script") && len(outputs) == 0 {
@@ -250,7 +261,7 @@ func (c *compiler) addStep(name string, was object, argv []any) object {
 	if r := c.t.Cluster.Roles; r != nil {
 		a.putSome("ExecutionRoleArn", r.Step)
 	}
-	a.put("Step", object{{"Name", wrap(stepName(name))}, {"ActionOnFailure", "CONTINUE"}, {"HadoopJarStep", object{{"Jar", "command-runner.jar"}, {"Args", args}}}})
+	a.put("Step", object{{"Name", wrap(c.stepName(name))}, {"ActionOnFailure", "CONTINUE"}, {"HadoopJarStep", object{{"Jar", "command-runner.jar"}, {"Args", args}}}})
 	o := object{{"Type", "Task"}, {"Resource", emrAPI + "addStep.sync"}, {"Arguments", a}}
 	if t := was.get("TimeoutSeconds"); t != nil {
 		o.put("TimeoutSeconds", t)
@@ -261,7 +272,7 @@ func (c *compiler) addStep(name string, was object, argv []any) object {
 }
 
 // submit is the command line of a script.
-func (c *compiler) submit(state string, job, outputs object) []any {
+func (c *compiler) submit(job, outputs object) []any {
 	argv := []any{"spark-submit", "--deploy-mode", "client"}
 	conf := object{}
 	for _, key := range []string{"target_conf", "conf"} {
@@ -288,15 +299,18 @@ func (c *compiler) submit(state string, job, outputs object) []any {
 	argv = append(argv, c.onStore([]any{job.get("script")})[0])
 	args, _ := job.get("args").([]any)
 	for _, a := range args {
-		argv = append(argv, c.outputURIs(state, a, outputs))
+		argv = append(argv, c.outputURIs(a, outputs))
 	}
 	return argv
 }
 
+// nodeCommand begins the command line of tidemill-node, which lies in the home of a step's user.
+var nodeCommand = []any{"bash", "-c", `exec "$HOME/tidemill-node" "$@"`, "tidemill-node"}
+
 // withSecrets starts a program by tidemill-node, which reads secrets with the role of the
 // node and hands them on in the environment.
 func (c *compiler) withSecrets(secrets object) []any {
-	argv := []any{"bash", "-c", `exec "$HOME/tidemill-node" "$@"`, "tidemill-node", "exec"}
+	argv := append(slices.Clone(nodeCommand), "exec")
 	for _, m := range secrets {
 		if r, ok := c.secretRef(fmt.Sprint(m.value)); ok {
 			argv = append(argv, "--secret", m.key+"="+r.Store+":"+r.Name)
@@ -307,7 +321,7 @@ func (c *compiler) withSecrets(secrets object) []any {
 
 // secretRef is what the field CONNECTION.FIELD refers to, if that is one secret that a node
 // can read.
-func (c *compiler) secretRef(name string) (pipeline.SecretRef, bool) {
+func (c *compiler) secretRef(name string) (flow.SecretRef, bool) {
 	connection, field, _ := strings.Cut(name, ".")
 	conn, ok := c.t.Connections.Get(connection)
 	if !ok {
@@ -320,9 +334,9 @@ func (c *compiler) secretRef(name string) (pipeline.SecretRef, bool) {
 		keys, _ = v.Value.(pipeline.Map[pipeline.Any])
 	}
 	text, _ := v.Constant()
-	refs, _ := pipeline.SecretRefs(fmt.Sprint(text))
-	if len(refs) != 1 || refs[0].Store != "secretsmanager" && refs[0].Store != "ssm" || fmt.Sprint(text) != "${"+refs[0].Store+":"+refs[0].Name+"}" {
-		return pipeline.SecretRef{}, false
+	refs, whole := flow.SecretRefs(fmt.Sprint(text))
+	if !whole || !refs[0].OnCluster() {
+		return flow.SecretRef{}, false
 	}
 	return refs[0], true
 }
@@ -330,7 +344,8 @@ func (c *compiler) secretRef(name string) (pipeline.SecretRef, bool) {
 // needsNode tells whether the cluster is to have the program tidemill-node.
 func (c *compiler) needsNode() bool {
 	for _, e := range c.pl.Steps {
-		if s := e.Value; c.includes(s.Key) && s.Spark != nil && len(s.Spark.Secrets) > 0 {
+		s := e.Value
+		if c.includes(s.Key) && (s.Spark != nil && len(s.Spark.Secrets) > 0 || c.fetchesThere(s) || c.indexesThere(s)) {
 			return true
 		}
 	}
@@ -390,7 +405,7 @@ func joined(list []any) string {
 }
 
 // outputURIs puts the folders of a script's outputs into an argument.
-func (c *compiler) outputURIs(state string, arg any, outputs object) any {
+func (c *compiler) outputURIs(arg any, outputs object) any {
 	text := fmt.Sprint(arg)
 	for _, m := range outputs {
 		mark := flow.OutputURI(m.key)
@@ -398,7 +413,7 @@ func (c *compiler) outputURIs(state string, arg any, outputs object) any {
 			continue
 		}
 		slot, _ := m.value.(object).get("slot").(object)
-		uri := quote(c.storeURI()+"/data/") + " & " + slotDir(slot) + " & '/' & " + attemptName(state) + " & '/'"
+		uri := quote(c.storeURI()+"/data/") + " & " + slotDir(slot) + " & '/' & " + c.attemptName() + " & '/'"
 		if e, ok := expression(text); ok {
 			text = wrap("$replace(" + e + "," + quote(mark) + "," + uri + ")")
 		} else {
@@ -556,9 +571,7 @@ func (c *compiler) refuseOnCluster() {
 		if x := s.Extract; x != nil && !pipeline.IsConnection(x.From.Raw) && x.Dataset.Value == "" {
 			c.refusePath(s.Key, "reads", &x.From)
 		}
-		if x := s.Extract; x != nil && x.On == "cluster" || s.Load != nil && s.Load.On == "cluster" {
-			c.fault(s.Pos, "on: here works", "step %q: on: cluster is not built yet for connections", s.Key)
-		}
+		c.refuseThere(s)
 		if l := s.Load; l != nil && !pipeline.IsConnection(l.To.Raw) {
 			c.refusePath(s.Key, "writes", &l.To)
 		}
@@ -604,7 +617,7 @@ func (c *compiler) refuseSecret(step string, name pipeline.Str) {
 		return
 	}
 	if _, ok := c.secretRef(name.Value); !ok {
-		c.fault(name.Pos, "put it into Secrets Manager with `tidemill secrets push "+name.Value+"` and write ${secretsmanager:NAME}",
+		c.fault(name.Pos, "put it into Secrets Manager and write ${secretsmanager:NAME}",
 			"step %q: %s is not to be had on a cluster: only ${secretsmanager:…} and ${ssm:…} are", step, name.Value)
 	}
 }

@@ -110,6 +110,9 @@ func (c *compiler) fetchJob(s *pipeline.Step, sc scope) object {
 	if x.Tolerate != nil && x.Tolerate.Mode != "fail" {
 		o.put("tolerate", limit(x.Tolerate))
 	}
+	if c.fetchesThere(s) {
+		o.put("on", "cluster")
+	}
 	return o
 }
 

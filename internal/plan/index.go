@@ -58,6 +58,9 @@ func (c *compiler) indexJob(n node, phase string) object {
 	}
 	o.put("rejects", limit(l.Rejects))
 	o.putSome("phase", phase)
+	if c.indexesThere(s) {
+		o.put("on", "cluster")
+	}
 	return o
 }
 

@@ -180,22 +180,27 @@ func (c *compiler) loads() []node {
 // staged tells whether the loads are staged first and flip together.
 func (c *compiler) staged() bool { return c.pl.Publish == "together" && len(c.loads()) > 0 }
 
-// tail writes what comes after all steps, the last state first, and returns its first.
+// tail writes what comes last, if there is anything, and returns its state.
 func (c *compiler) tail() string {
-	first := ""
 	if c.makesDatasets() {
-		first = c.publish()
+		return c.publish()
 	}
+	return ""
+}
+
+// flips writes what comes between the steps and the publish: the flips of staged loads, and
+// before them the verdict over a run in which a step failed.
+func (c *compiler) flips(to string) string {
 	if c.staged() {
 		loads := c.loads()
 		for i := len(loads) - 1; i >= 0; i-- {
-			first = c.flip(loads[i], first)
+			to = c.part(to, func(to string) string { return c.flip(loads[i], to) })
 		}
 	}
 	if c.guarded {
-		first = c.verdict(first)
+		to = c.verdict(to)
 	}
-	return first
+	return to
 }
 
 func (c *compiler) makesDatasets() bool {

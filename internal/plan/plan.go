@@ -62,6 +62,7 @@ type compiler struct {
 	states    object
 	outputs   string            // JSONata of the outputs of the script that is being written
 	section   *section          // set while the states between those of a cluster are written
+	mapped    bool              // set while the states of a Map's items are rewritten for a cluster
 	files     map[string]string // of the project that are staged, by name: their hashes
 }
 

@@ -52,6 +52,7 @@ var shapes = map[string]string{
 var together = map[string]string{
 	"together":         `{ a: { sql: select 1 as x }, b: { load: { from: a, to: "{{ var.lake }}/b", scope: all } }, c: { load: { from: a, to: "{{ var.lake }}/c", scope: all } } }`,
 	"together_index":   `{ a: { sql: select 1 as x }, b: { load: { from: a, to: "{{ var.lake }}/b", scope: all } }, c: { load: { from: a, to: find, index: c, id: x, mode: swap, scope: day } } }`,
+	"together_there":   `{ a: { extract: { from: db, query: select 1 as x, on: cluster } }, b: { load: { from: a, to: "s3://b/b", scope: all } }, c: { load: { from: a, to: far, index: c, id: x, mode: swap, scope: day, on: cluster } } }`,
 	"together_skipped": `{ a: { sql: select 1 as x, when: params.n > 1, load: { to: out/a, scope: all } } }`,
 }
 
@@ -71,6 +72,8 @@ var onEMR = map[string]string{
   process: { after: [check, data, ready], spark: { script: "s3://b/code/x.py", args: ["--date", "{{ ds_nodash }}"], conf: { spark.executor.memory: "{{ params.n }}g" } }, retry: { attempts: 2, delay: 30s }, timeout: 2h } }`,
 	"emr_sql":      `{ a: { extract: { from: "s3://b/in/{{ ds }}.csv" }, sql: select * from source }, b: { sql: select * from a, when: params.n > 1 }, c: { sql: select * from a, each: [p, q] }, d: { sql: select * from b join c on true, retry: {} }, e: { load: { from: d, to: "s3://b/out", scope: all } } }`,
 	"emr_parallel": `{ a: { run: { argv: [a] } }, b: { run: { argv: [b, "{{ ds }}"], env: { X: y } } }, c: { after: [a, b], copy: { from: "s3://b/x", to: "s3://b/y" } }, d: { after: c, run: { argv: [d] } }, e: { after: d, exists: "s3://b/*" } }`,
+	"emr_there": `{ a: { extract: { from: db, query: "select x from t where d = {{ ds }}", on: cluster }, timeout: 1h, retry: { attempts: 2 } }, b: { extract: { from: api, path: /x, on: cluster }, sql: select * from source, wait: { for: 1h, every: 5m } },
+  c: { each: [p, q], extract: { from: api, path: "/{{ row }}", on: cluster } }, d: { load: { from: a, to: far, index: a, id: x, mode: upsert, on: cluster } }, e: { extract: { from: api, path: /y, on: here } } }`,
 	"emr_secrets":  `{ a: { spark: { script: jobs/x.py, secrets: { KEY: vault.key, DEEP: vault.auth.key } }, timeout: 1h } }`,
 	"emr_run_if":   `{ a: { run: { argv: [a] } }, b: { after: a, run: { argv: [b] } }, c: { after: b, run_if: always, exists: "s3://b/c" } }`,
 }
@@ -87,7 +90,7 @@ func project(t testing.TB, head, steps string) (*pipeline.Project, *pipeline.Pip
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"tidemill.yaml":    "project: p\nvars: { lake: out }\nconnections: { c: { type: later }, db: { type: postgres }, api: { type: rest }, find: { type: search }, vault: { type: vault, key: \"${secretsmanager:etl/key}\", auth: { key: \"${ssm:/etl/deep}\" }, other: \"${env:OTHER}\" } }\ntargets: { far: { engine: spark, spark: { conf: { spark.sql.shuffle.partitions: \"4\" } } }, cloud: { engine: emr, store: \"s3://lake/tidemill\", cluster: { release: emr-7.13.0, primary: m5.xlarge, log_uri: \"s3://lake/logs\" } }, whole: { engine: emr, store: { url: \"s3://lake/tidemill\" }, cluster: " + wholeCluster + " }, bare: { engine: emr, store: \"s3://lake/tidemill\", cluster: { release: emr-7.13.0, primary: m5.xlarge, protected: true, idle_timeout: 5m } } }\n",
+		"tidemill.yaml":    "project: p\nvars: { lake: out }\nconnections: { c: { type: later }, db: { type: postgres }, api: { type: rest }, find: { type: search }, far: { type: opensearch }, vault: { type: vault, key: \"${secretsmanager:etl/key}\", auth: { key: \"${ssm:/etl/deep}\" }, other: \"${env:OTHER}\" } }\ntargets: { far: { engine: spark, spark: { conf: { spark.sql.shuffle.partitions: \"4\" } } }, cloud: { engine: emr, store: \"s3://lake/tidemill\", cluster: { release: emr-7.13.0, primary: m5.xlarge, log_uri: \"s3://lake/logs\" } }, whole: { engine: emr, store: { url: \"s3://lake/tidemill\" }, cluster: " + wholeCluster + " }, bare: { engine: emr, store: \"s3://lake/tidemill\", cluster: { release: emr-7.13.0, primary: m5.xlarge, protected: true, idle_timeout: 5m } } }\n",
 		"pipelines/p.yaml": "params: { n: 3, list: [ { name: a } ] }\n" + head + "steps: " + steps + "\n",
 	} {
 		file := filepath.Join(dir, name)
@@ -123,7 +126,7 @@ type vaultKeys struct {
 func connectors() []flow.Connector {
 	c := flow.Define[struct{}]("later", "Not yet.", flow.UseSource, flow.UseSink)
 	c.Built = false
-	return []flow.Connector{c, flow.Define[struct{}]("postgres", "A database.", flow.UseSource), flow.Define[struct{}]("rest", "A web API.", flow.UseSource), flow.Define[struct{}]("search", "An index.", flow.UseSink), flow.Define[vaultKeys]("vault", "Secrets.", flow.UseSource)}
+	return []flow.Connector{c, flow.Define[struct{}]("postgres", "A database.", flow.UseSource), flow.Define[struct{}]("rest", "A web API.", flow.UseSource), flow.Define[struct{}]("search", "An index.", flow.UseSink).OfThisMachine(), flow.Define[struct{}]("opensearch", "A cluster of indexes.", flow.UseSink), flow.Define[vaultKeys]("vault", "Secrets.", flow.UseSource)}
 }
 
 func compile(t testing.TB, head, steps, target string, only ...string) (*plan.Machine, pipeline.Faults) {
@@ -145,6 +148,7 @@ func TestGoldenMachines(t *testing.T) {
 	for name, steps := range onSpark {
 		all[name] = [3]string{"", steps, "far"}
 	}
+	all["emr_together_there"] = [3]string{"publish: together\n", together["together_there"], "cloud"}
 	all["emr_whole"] = [3]string{"", onEMR["emr_orders"], "whole"}
 	all["emr_protected"] = [3]string{"", onEMR["emr_parallel"], "bare"}
 	for name, steps := range onEMR {
@@ -202,7 +206,8 @@ func TestRefusals(t *testing.T) {
 		{`{ a: { spark: { script: "{{ params.n }}/x.py" } } }`, "cloud", "it has to be known where"},
 		{`{ a: { extract: { from: data/x.csv } } }`, "cloud", "reads data/x.csv, which a cluster does not reach"},
 		{`{ a: { sql: select 1 as x, load: { to: out/x, scope: all } } }`, "cloud", "writes out/x, which a cluster does not reach"},
-		{`{ a: { extract: { from: db, query: select 1 as x, on: cluster } } }`, "cloud", "on: cluster is not built yet"},
+		{`{ a: { extract: { from: vault, query: select 1 as x, on: cluster } } }`, "cloud", `step "a": vault.other is not to be had on a cluster`},
+		{`{ a: { extract: { from: db, query: select 1 as x }, load: { to: find, index: a, id: x, mode: upsert, on: cluster } } }`, "cloud", "connection find is a file of this machine, which a cluster does not reach"},
 		{`{ a: { state: { Type: Task, Resource: "arn:aws:states:::elasticmapreduce:createCluster.sync", Arguments: { Name: x } } } }`, "cloud", "does not end by itself"},
 		{`{ a: { spark: { script: x.py, output: rows }, checks: [ { not_null: x } ], each: [p, q] } }`, "far", "do not go together with each"},
 		{`{ a: { extract: { from: c, query: select 1 } } }`, "local", "connections of type later are not built yet"},

@@ -562,8 +562,12 @@ func (c *compiler) flip(n node, to string) string {
 	name := n.step.Key + ".flip"
 	verb, job := c.loading(n, "flip")
 	job.put("staged", wrap(inputOf(n.name)))
+	tries := 10
+	if c.indexesThere(n.step) {
+		tries = 2 // each is a step on the cluster, which has tried single requests again
+	}
 	o := object{{"Type", "Task"}, {"Resource", resource(verb)}, {"Arguments", job},
-		{"Retry", []any{object{{"ErrorEquals", flow.Retriable()}, {"IntervalSeconds", 2}, {"MaxAttempts", 10}, {"BackoffRate", 2}, {"MaxDelaySeconds", 60}}}},
+		{"Retry", []any{object{{"ErrorEquals", flow.Retriable()}, {"IntervalSeconds", 2}, {"MaxAttempts", tries}, {"BackoffRate", 2}, {"MaxDelaySeconds", 60}}}},
 		{"Output", mergeOutput(n.name, "$states.result")}}
 	next(&o, to)
 	c.put(name, o)

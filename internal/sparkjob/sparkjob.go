@@ -6,7 +6,6 @@ package sparkjob
 import (
 	_ "embed" // the runner
 	"encoding/json"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -170,34 +169,9 @@ func S3A(endpoint, region string) map[string]string {
 	return out
 }
 
-// outcome is the file that the runner leaves.
-type outcome struct {
-	Outputs json.RawMessage `json:"outputs"`
-	Fault   *struct {
-		Work    string `json:"work"`
-		Op      string `json:"op"`
-		Message string `json:"message"`
-		Kind    string `json:"kind"`
-		Name    string `json:"name"`
-		Hint    string `json:"hint"`
-	} `json:"fault"`
-}
-
 // Result reads what the runner left: the outputs, an object by the works' names, or the
 // fault as an error.
 func Result(text []byte) (json.RawMessage, error) {
-	var o outcome
-	if err := json.Unmarshal(text, &o); err != nil {
-		return nil, &flow.Error{Op: "read what the runner left", Err: err}
-	}
-	if o.Fault == nil {
-		return o.Outputs, nil
-	}
-	e := &flow.Error{Op: o.Fault.Op, Name: o.Fault.Name, Hint: o.Fault.Hint, Err: errors.New(o.Fault.Message)}
-	for k := flow.Unknown; k <= flow.Rejected; k++ {
-		if k.String() == o.Fault.Kind {
-			e.Kind = k
-		}
-	}
-	return nil, e
+	o, err := flow.ReadOutcome(text)
+	return o.Outputs, err
 }

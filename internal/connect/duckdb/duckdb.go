@@ -24,7 +24,7 @@ type Settings struct {
 }
 
 // Connector describes connections of type duckdb.
-var Connector = flow.Define[Settings]("duckdb", "A DuckDB file of this machine, asked in DuckDB's SQL.", flow.UseSource)
+var Connector = flow.Define[Settings]("duckdb", "A DuckDB file of this machine, asked in DuckDB's SQL.", flow.UseSource).OfThisMachine()
 
 // Source is a DuckDB file. It is opened when it is asked, so that others may write to it
 // between two readings.

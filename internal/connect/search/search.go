@@ -28,7 +28,7 @@ type Settings struct {
 }
 
 // Connector describes connections of type search.
-var Connector = flow.Define[Settings]("search", "A search index in a file of this machine, for trying a pipeline without a cluster.", flow.UseSink)
+var Connector = flow.Define[Settings]("search", "A search index in a file of this machine, for trying a pipeline without a cluster.", flow.UseSink).OfThisMachine()
 
 // Sink is one file. It is safe for concurrent use, by several processes too.
 type Sink struct {
