@@ -191,6 +191,40 @@ func TestEMRCancel(t *testing.T) {
 	}
 }
 
+// TestEMRLostUnderRunIf makes a lost cluster again in a pipeline that carries on with failures:
+// no step has failed then, and what runs always does so once.
+func TestEMRLostUnderRunIf(t *testing.T) {
+	t.Parallel()
+	for name, steps := range map[string]string{
+		"a series": "a: { run: { argv: [bash, -c, \"sleep 1; echo a >> NOTES\"] } }, b: { after: a, run: { argv: [bash, -c, \"echo b >> NOTES\"] } }",
+		"branches": "a: { run: { argv: [bash, -c, \"sleep 1; echo a >> NOTES\"] } }, b: { run: { argv: [bash, -c, \"sleep 1; echo b >> NOTES\"] } }",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := startCloud(t, "instant", "- { fault: spot_loss, after: 300ms }\n")
+			dir := t.TempDir()
+			notes := filepath.Join(dir, "notes")
+			write(t, dir, map[string]string{"tidemill.yaml": c.target(""), "job.sh": "x\n", "pipelines/p.yaml": "target: emr\nsteps: { " + strings.ReplaceAll(steps, "NOTES", notes) +
+				", told: { after: [a, b], run_if: always, copy: { from: job.sh, to: told } }, alarm: { after: [a, b], run_if: failed, copy: { from: job.sh, to: alarm } } }\n"})
+			mustRun(t, dir, "run", "p", "--date", "2017-11-06")
+			lines := strings.Fields(read(t, dir, "notes"))
+			slices.Sort(lines)
+			if got := strings.Join(lines, " "); got != "a b" {
+				t.Errorf("worked: %s", got)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "told")); err != nil {
+				t.Error(err)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "alarm")); err == nil {
+				t.Error("the step for failures ran")
+			}
+			if n := len(c.clusters(t)); n != 2 || len(c.alive(t)) > 0 {
+				t.Errorf("%d clusters, alive %v", n, c.alive(t))
+			}
+		})
+	}
+}
+
 // TestEMRTimeout ends a step that takes longer than its timeout, and the cluster.
 func TestEMRTimeout(t *testing.T) {
 	t.Parallel()

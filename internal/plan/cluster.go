@@ -249,16 +249,36 @@ func (c *compiler) terminate(to string) string {
 	return first
 }
 
+// retries is how often a lost cluster is made again.
+func (c *compiler) retries() int {
+	if r := c.t.Cluster.Retry; r != nil {
+		return *r
+	}
+	return 1
+}
+
+const ended = "['TERMINATING','TERMINATED','TERMINATED_WITH_ERRORS']"
+
+// askWhetherLost writes the states between a step's failure and its being noted, in a pipeline
+// where failures are carried on with: if the cluster was lost under the step, it is the part of
+// the section that fails, and is done again on another cluster.
+func (c *compiler) askWhetherLost(name, failed string) {
+	c.put(name+".gone", object{{"Type", "Fail"}, {"Error", "Tidemill.ClusterLost"}, {"Cause", wrap("'cluster ' & $cluster & ' was lost'")}})
+	c.put(name+".lost", object{{"Type", "Choice"}, {"Choices", []any{object{
+		{"Condition", wrap(fmt.Sprintf("$states.input.state in %s and $cluster_lost < %d", ended, c.retries()))}, {"Next", name + ".gone"}}}},
+		{"Output", wrap("$states.input.input")}, {"Default", failed}})
+	c.put(name+".ask", object{{"Type", "Task"}, {"Resource", sdkAPI + "emr:describeCluster"}, {"Arguments", object{{"ClusterId", wrap("$cluster")}}},
+		{"Retry", patiently()}, {"Catch", []any{object{{"ErrorEquals", []any{"States.ALL"}}, {"Output", wrap("$states.input")}, {"Next", failed}}}},
+		{"Output", object{{"input", wrap("$states.input")}, {"state", wrap("$states.result.Cluster.Status.State")}}}, {"Next", name + ".lost"}})
+}
+
 // failure writes the states that a failure in the section leads to.
 func (c *compiler) failure() {
-	retry := 1
-	if r := c.t.Cluster.Retry; r != nil {
-		retry = *r
-	}
+	retry := c.retries()
 	c.put("cluster.failed", object{{"Type", "Fail"}, {"Error", wrap("$cluster_error.Error")}, {"Cause", wrap("$cluster_error.Cause")}})
 	c.endRun()
 	c.put("cluster.lost", object{{"Type", "Choice"}, {"Choices", []any{object{
-		{"Condition", wrap(fmt.Sprintf("$cluster_state in ['TERMINATING','TERMINATED','TERMINATED_WITH_ERRORS'] and $cluster_lost < %d", retry))},
+		{"Condition", wrap(fmt.Sprintf("$cluster_state in %s and $cluster_lost < %d", ended, retry))},
 		{"Assign", object{{"cluster_lost", wrap("$cluster_lost + 1")}}}, {"Next", "cluster.create"}}}}, {"Default", "cluster.seek"}})
 	if !c.guarded {
 		// What a bootstrap action or the request itself breaks, it breaks again.

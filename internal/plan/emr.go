@@ -161,7 +161,7 @@ func (c *compiler) sparkStep(name string, o object) object {
 	step := c.addStep(name, o, argv)
 	if job.has("script") && len(outputs) == 0 {
 		step.put("Output", replaceResult(o, "{'exit':0}"))
-		return append(states, member{name, ended(step, o)})
+		return append(states, member{name, leadsOn(step, o)})
 	}
 	step.put("Output", keep(name, "step"))
 	step.put("Next", name+".result")
@@ -174,7 +174,7 @@ func (c *compiler) sparkStep(name string, o object) object {
 	read.put("Retry", []any{object{{"ErrorEquals", []any{"States.TaskFailed"}}, {"IntervalSeconds", 2}, {"MaxAttempts", 3}, {"BackoffRate", 2}}})
 	copyCatch(&read, o)
 	read.put("Output", replaceResult(o, parsed))
-	return append(states, member{name, step}, member{name + ".result", ended(read, o)})
+	return append(states, member{name, step}, member{name + ".result", leadsOn(read, o)})
 }
 
 // sessionConf are the settings of the runner's session: ours, then the target's.
@@ -211,8 +211,8 @@ func replaceResult(o object, value string) string {
 	return strings.ReplaceAll(out, result, value)
 }
 
-// ended leads on as the state did that this one stands for.
-func ended(o, was object) object {
+// leadsOn leads on as the state did that this one stands for.
+func leadsOn(o, was object) object {
 	if was.has("Next") {
 		o.put("Next", was.get("Next"))
 	} else {
@@ -522,7 +522,7 @@ func (c *compiler) runStep(name string, o object) object {
 	}
 	step := c.addStep(name, o, argv)
 	step.put("Output", replaceResult(o, "{'exit':0}"))
-	return object{{name, ended(step, o)}}
+	return object{{name, leadsOn(step, o)}}
 }
 
 // headObject is exists for one object of S3; anything else is looked for here.

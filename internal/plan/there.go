@@ -67,7 +67,7 @@ func (c *compiler) nodeStep(name string, o object) object {
 		out = wrap(result)
 	}
 	read.put("Output", out)
-	return object{{name + ".delegate", prepare}, {name, step}, {name + ".result", ended(read, o)}}
+	return object{{name + ".delegate", prepare}, {name, step}, {name + ".result", leadsOn(read, o)}}
 }
 
 // here are a state's retriers for what is done on this machine: all but the wait for its input.

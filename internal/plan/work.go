@@ -109,14 +109,21 @@ func (c *compiler) catchAll(n node, state *object, to string) {
 		return
 	}
 	caught := n.name + ".failed"
+	first := caught
+	if c.needsCluster(n) {
+		first = n.name + ".ask"
+	}
 	state.put("Catch", []any{object{{"ErrorEquals", []any{"States.ALL"}},
-		{"Output", mergeOutput(n.step.Key, "{'failed':true,'error':$states.errorOutput.Error,'cause':$states.errorOutput.Cause}")}, {"Next", caught}}})
+		{"Output", mergeOutput(n.step.Key, "{'failed':true,'error':$states.errorOutput.Error,'cause':$states.errorOutput.Cause}")}, {"Next", first}}})
 	if c.states.has(caught) {
 		return
 	}
 	o := object{{"Type", "Pass"}, {"Output", wrap("$states.input")}}
 	next(&o, to)
 	c.put(caught, o)
+	if first != caught {
+		c.askWhetherLost(n.name, caught)
+	}
 }
 
 // itemName is the item of an each as it stands in names and paths.
