@@ -19,7 +19,7 @@ var emrPython string
 // TestRealEMRBoto3 calls every operation by boto3 and holds the answers against its model.
 func TestRealEMRBoto3(t *testing.T) {
 	t.Parallel()
-	bin := parts(t)
+	bin := partsDir(t)
 	_, _, url := emrClient(t, Config{})
 	cmd := exec.Command(filepath.Join(bin, "python"), "-") //nolint:gosec // a part of ours
 	cmd.Stdin = strings.NewReader(emrPython)
@@ -40,7 +40,7 @@ func TestRealEMRBoto3(t *testing.T) {
 // once, and then every thirty seconds.
 func TestRealEMRCLI(t *testing.T) {
 	t.Parallel()
-	bin := parts(t)
+	bin := partsDir(t)
 	_, s3, url := emrClient(t, Config{Spark: findSpark})
 	makeBucket(t, s3, "shop")
 	put(t, s3, "shop", "code/job.py", "from pyspark.sql import SparkSession\ns = SparkSession.builder.getOrCreate()\ns.range(3).write.parquet('s3://shop/out')\nprint('rows', s.read.parquet('s3://shop/out').count())\n")

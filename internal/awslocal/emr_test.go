@@ -54,9 +54,12 @@ func ask(change func(*awsemr.RunJobFlowInput)) *awsemr.RunJobFlowInput {
 	return in
 }
 
-func shell(name, script string) emrtypes.StepConfig {
-	return emrtypes.StepConfig{Name: &name, ActionOnFailure: emrtypes.ActionOnFailureContinue, HadoopJarStep: &emrtypes.HadoopJarStepConfig{Jar: aws.String("command-runner.jar"), Args: []string{"bash", "-c", script}}}
+// command is a step that runs a program, and is carried on after if it fails.
+func command(name string, argv ...string) emrtypes.StepConfig {
+	return emrtypes.StepConfig{Name: &name, ActionOnFailure: emrtypes.ActionOnFailureContinue, HadoopJarStep: &emrtypes.HadoopJarStepConfig{Jar: aws.String("command-runner.jar"), Args: argv}}
 }
+
+func shell(name, script string) emrtypes.StepConfig { return command(name, "bash", "-c", script) }
 
 func run(t *testing.T, c *awsemr.Client, in *awsemr.RunJobFlowInput) string {
 	t.Helper()

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// parts is the Python environment that scripts/parts makes.
-func parts(t *testing.T) string {
+// partsDir is the Python environment that scripts/parts makes.
+func partsDir(t *testing.T) string {
 	t.Helper()
 	cache := os.Getenv("TIDEMILL_CACHE")
 	found, err := filepath.Glob(filepath.Join(cache, "aws-*", "ready"))
@@ -31,7 +31,7 @@ func environment(t *testing.T, bin, url, region string) []string {
 // TestRealCLI drives the server by the AWS CLI as a person would.
 func TestRealCLI(t *testing.T) {
 	t.Parallel()
-	bin := parts(t)
+	bin := partsDir(t)
 	for _, region := range []string{"us-east-1", "eu-west-1"} {
 		t.Run(region, func(t *testing.T) {
 			t.Parallel()
@@ -100,7 +100,7 @@ assert len(boto3.client("s3", **keys).list_buckets()["Buckets"]) == 4
 // TestRealBoto3 drives the server by boto3, in the ways it signs and sums.
 func TestRealBoto3(t *testing.T) {
 	t.Parallel()
-	bin := parts(t)
+	bin := partsDir(t)
 	for _, region := range []string{"us-east-1", "eu-west-1"} {
 		t.Run(region, func(t *testing.T) {
 			t.Parallel()

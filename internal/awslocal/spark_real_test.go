@@ -5,7 +5,6 @@ package awslocal
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,16 +19,13 @@ import (
 
 	"github.com/tidemill/tidemill/internal/awsauth"
 	"github.com/tidemill/tidemill/internal/awslocal/emr"
+	"github.com/tidemill/tidemill/internal/conform/parts"
 )
 
 // findSpark finds the Spark that scripts/parts installs.
 func findSpark(context.Context, string) (*emr.Spark, error) {
-	home, err := filepath.Glob(filepath.Join(os.Getenv("TIDEMILL_CACHE"), "spark-3*", "lib", "python3*", "site-packages", "pyspark"))
-	if err != nil || len(home) == 0 {
-		return nil, fmt.Errorf("no Spark in TIDEMILL_CACHE=%q: run scripts/parts spark", os.Getenv("TIDEMILL_CACHE"))
-	}
-	python := filepath.Join(home[0], "..", "..", "..", "..", "bin", "python")
-	return &emr.Spark{Submit: filepath.Join(home[0], "bin", "spark-submit"), Env: []string{"SPARK_HOME=" + home[0], "PYSPARK_PYTHON=" + python}}, nil
+	submit, env, err := parts.Spark(os.Getenv("TIDEMILL_CACHE"))
+	return &emr.Spark{Submit: submit, Env: env}, err
 }
 
 // byCategory is a script as a data engineer would write it for EMR.
@@ -45,7 +41,7 @@ print("rows", out.count(), spark.conf.get("spark.sql.session.timeZone"))
 `
 
 func spark(name string, args ...string) emrtypes.StepConfig {
-	return emrtypes.StepConfig{Name: &name, ActionOnFailure: emrtypes.ActionOnFailureContinue, HadoopJarStep: &emrtypes.HadoopJarStepConfig{Jar: aws.String("command-runner.jar"), Args: append([]string{"spark-submit"}, args...)}}
+	return command(name, append([]string{"spark-submit"}, args...)...)
 }
 
 // keysOf are a bucket's objects with their ETags.

@@ -4,11 +4,14 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,19 +25,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	localemr "github.com/tidemill/tidemill/internal/awslocal/emr"
+	"github.com/tidemill/tidemill/internal/conform/parts"
 )
 
 // sparkOf finds the Spark that scripts/parts installs.
 func sparkOf(t *testing.T) func(context.Context, string) (*localemr.Spark, error) {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(os.Getenv("TIDEMILL_CACHE"), "spark-3*", "lib", "python3*", "site-packages", "pyspark"))
-	if err != nil || len(found) == 0 {
-		t.Fatalf("no Spark in TIDEMILL_CACHE=%q: run scripts/parts spark", os.Getenv("TIDEMILL_CACHE"))
+	submit, env, err := parts.Spark(os.Getenv("TIDEMILL_CACHE"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	home := found[len(found)-1]
-	python := filepath.Join(filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(home)))), "bin", "python")
 	return func(context.Context, string) (*localemr.Spark, error) {
-		return &localemr.Spark{Submit: filepath.Join(home, "bin", "spark-submit"), Env: []string{"SPARK_HOME=" + home, "PYSPARK_PYTHON=" + python}}, nil
+		return &localemr.Spark{Submit: submit, Env: env}, nil
 	}
 }
 
@@ -169,4 +171,70 @@ func sparks(t *testing.T) kit {
 // the soak's.
 func TestRealEMRKills(t *testing.T) {
 	emrKills(t, sparks(t), 3)
+}
+
+// TestRealEMRThere has a cluster's real tidemill-node read a web API and load a search index,
+// both servers of somebody else's. The load flips before the cluster ends; again it leaves the same.
+func TestRealEMRThere(t *testing.T) {
+	cache := os.Getenv("TIDEMILL_CACHE")
+	search, stop, err := parts.SearchNode(t.Context(), cache, parts.OpenSearch, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	dir := t.TempDir()
+	var items []string
+	for i := 1; i <= 95; i++ {
+		items = append(items, fmt.Sprintf(`{"id": %d, "name": "thing %d", "price": %d.5}`, i, i, i))
+	}
+	write(t, dir, map[string]string{"db.json": `{"items": [` + strings.Join(items, ",") + `]}`})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	home, err := parts.Dir(cache, "json-server-0.17.4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, stopAPI, err := parts.Serve(t.Context(), "http://127.0.0.1:"+port, exec.CommandContext(t.Context(), filepath.Join(home, "node_modules/.bin/json-server"), "--port", port, "--host", "127.0.0.1", "--quiet", filepath.Join(dir, "db.json")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stopAPI)
+	c := startCloud(t, "instant", "")
+	write(t, dir, map[string]string{"tidemill.yaml": c.target("") + fmt.Sprintf("connections:\n  api: { type: rest, url: %q }\n  find: { type: opensearch, url: %q }\n", api, search),
+		"pipelines/p.yaml": `target: emr
+schedule: { cron: "0 6 * * *", start: 2017-11-01, day: start }
+publish: together
+steps:
+  items:
+    extract: { from: api, path: /items, paginate: { page: { param: _page, size: 10, size_param: _limit } }, on: cluster }
+  search: { load: { from: items, to: find, index: items, id: id, mode: swap, scope: day, on: cluster } }
+`})
+	env := []string{"TIDEMILL_NODE=" + nodeProgram(t)}
+	for _, args := range [][]string{{"run", "p", "--date", "2017-11-06"}, {"run", "p", "--date", "2017-11-06", "--again"}} {
+		if out, err := process(t, dir, env, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		run := runID(t, dir)
+		for _, step := range []string{"items", "search", "search.flip"} {
+			if !c.has(t, run+"/"+step+"/1 COMPLETED") {
+				t.Errorf("%s was not done on the cluster: %v", step, c.steps(t))
+			}
+		}
+		var count struct{ Count int }
+		if err := call(t.Context(), "GET", search+"/items/_count", &count); err != nil || count.Count != 95 {
+			t.Errorf("the index has %d documents: %v", count.Count, err)
+		}
+		if out := mustRun(t, dir, "search", "items", "name:42", "--target", "emr"); !strings.Contains(out, "thing 42") {
+			t.Errorf("%s", out)
+		}
+	}
+	if alive := c.alive(t); len(alive) > 0 {
+		t.Errorf("alive: %v", alive)
+	}
 }

@@ -53,7 +53,8 @@ func (a *app) parity(ctx context.Context, name string, f runFlags, against strin
 	}
 	steps := datasetsOnly(pl)
 	if len(steps) == 0 {
-		return usage("%s makes no dataset that could be compared", pl.Name.Value)
+		return &usageError{&flow.Error{Kind: flow.Invalid, Err: fmt.Errorf("%s makes no dataset that could be compared", pl.Name.Value),
+			Hint: "Of a script its output is compared; what it writes elsewhere only it knows."}}
 	}
 	dir, err := a.stateDir()
 	if err != nil {

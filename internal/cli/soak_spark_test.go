@@ -14,6 +14,12 @@ func TestSoakRealEMRKills(t *testing.T) {
 	emrKills(t, sparks(t), 30)
 }
 
+// TestSoakRealOrdersPySpark runs every day of the example on this machine's Spark.
+func TestSoakRealOrdersPySpark(t *testing.T) {
+	_, days := readCSV(t, filepath.Join("..", "..", "examples", "orders", "expected", "by_day.csv"))
+	ordersPySpark(t, "spark", sortedKeys(days)...)
+}
+
 // TestSoakRealOrdersOnEMR runs every day of the example on a cluster.
 func TestSoakRealOrdersOnEMR(t *testing.T) {
 	_, days := readCSV(t, filepath.Join("..", "..", "examples", "orders", "expected", "by_day.csv"))

@@ -228,6 +228,40 @@ func folderText(t *testing.T, dir string) map[string][]string {
 	return out
 }
 
+// TestRealParity compares a day of the example order-360, whose datasets come from S3, a
+// warehouse and a web API.
+func TestRealParity(t *testing.T) {
+	dir, _ := start360(t)
+	out := mustRun(t, dir, "parity", "order_360", "--date", "2017-11-18")
+	for _, table := range []string{"customers", "order_360", "orders", "products"} {
+		if !strings.Contains(out, "equal    "+table+" ") {
+			t.Errorf("%s is not equal:\n%s", table, out)
+		}
+	}
+}
+
+// TestRealParityDiffers shows counts, columns and rows of a pipeline that gives each engine
+// another text.
+func TestRealParityDiffers(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"tidemill.yaml": "project: p\n", "pipelines/p.yaml": `steps:
+  same:   { sql: "select * from values (1, 'a'), (2, 'b') as t(k, v)" }
+  fewer:  { sql: { duckdb: "select * from same where k = 1", spark: "select * from same" } }
+  typed:  { sql: { duckdb: "select k from same", spark: "select cast(k as bigint) as k from same" } }
+  valued: { sql: { duckdb: "select k, v from same", spark: "select k, upper(v) as v from same" } }
+`})
+	code, out, errs := tidemill(t, dir, "parity", "p")
+	if code != 1 || !strings.Contains(errs, "3 tables differ between DuckDB and Spark") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	for _, want := range []string{"equal    same                     2 rows", "rows: 1 on DuckDB, 2 on Spark", "on Spark only  {'k': [NULL, 2], 'v': [NULL, b]}",
+		"columns on DuckDB: k int", "columns on Spark:  k bigint", "2 rows have no equal", "DuckDB, Spark  {'k': [1, 1], 'v': [a, A]}"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("parity does not say %q:\n%s", want, out)
+		}
+	}
+}
+
 // TestRealOrdersPySpark runs the script of the example on two days, against the S3 of tidemill
 // local, and wants what examples/orders makes of them on DuckDB.
 func TestRealOrdersPySpark(t *testing.T) {

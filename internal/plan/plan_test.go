@@ -74,8 +74,8 @@ var onEMR = map[string]string{
 	"emr_parallel": `{ a: { run: { argv: [a] } }, b: { run: { argv: [b, "{{ ds }}"], env: { X: y } } }, c: { after: [a, b], copy: { from: "s3://b/x", to: "s3://b/y" } }, d: { after: c, run: { argv: [d] } }, e: { after: d, exists: "s3://b/*" } }`,
 	"emr_there": `{ a: { extract: { from: db, query: "select x from t where d = {{ ds }}", on: cluster }, timeout: 1h, retry: { attempts: 2 } }, b: { extract: { from: api, path: /x, on: cluster }, sql: select * from source, wait: { for: 1h, every: 5m } },
   c: { each: [p, q], extract: { from: api, path: "/{{ row }}", on: cluster } }, d: { load: { from: a, to: far, index: a, id: x, mode: upsert, on: cluster } }, e: { extract: { from: api, path: /y, on: here } } }`,
-	"emr_secrets":  `{ a: { spark: { script: jobs/x.py, secrets: { KEY: vault.key, DEEP: vault.auth.key } }, timeout: 1h } }`,
-	"emr_run_if":   `{ a: { run: { argv: [a] } }, b: { after: a, run: { argv: [b] } }, c: { after: b, run_if: always, exists: "s3://b/c" } }`,
+	"emr_secrets": `{ a: { spark: { script: jobs/x.py, secrets: { KEY: vault.key, DEEP: vault.auth.key } }, timeout: 1h } }`,
+	"emr_run_if":  `{ a: { run: { argv: [a] } }, b: { after: a, run: { argv: [b] } }, c: { after: b, run_if: always, exists: "s3://b/c" } }`,
 }
 
 // scripts are machines with a script of the user, on both engines.

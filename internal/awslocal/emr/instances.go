@@ -205,11 +205,7 @@ func (c *call) listInstanceGroups(in *emr.ListInstanceGroupsInput) (*emr.ListIns
 	if len(cl.Fleets) > 0 {
 		return nil, invalid(exclusive, "instance fleets", "ListInstanceGroups", "instance fleets", "ListInstanceFleets")
 	}
-	out := &emr.ListInstanceGroupsOutput{InstanceGroups: []types.InstanceGroup{}}
-	for _, g := range cl.Groups {
-		out.InstanceGroups = append(out.InstanceGroups, cl.describeGroup(g))
-	}
-	return out, nil
+	return &emr.ListInstanceGroupsOutput{InstanceGroups: all(cl.Groups, cl.describeGroup)}, nil
 }
 
 func (c *call) listInstanceFleets(in *emr.ListInstanceFleetsInput) (*emr.ListInstanceFleetsOutput, error) {
@@ -220,24 +216,16 @@ func (c *call) listInstanceFleets(in *emr.ListInstanceFleetsInput) (*emr.ListIns
 	if len(cl.Groups) > 0 {
 		return nil, invalid(exclusive, "instance groups", "ListInstanceFleets", "instance groups", "ListInstanceGroups")
 	}
-	out := &emr.ListInstanceFleetsOutput{InstanceFleets: []types.InstanceFleet{}}
-	for _, f := range cl.Fleets {
-		out.InstanceFleets = append(out.InstanceFleets, cl.describeFleet(f))
-	}
-	return out, nil
+	return &emr.ListInstanceFleetsOutput{InstanceFleets: all(cl.Fleets, cl.describeFleet)}, nil
 }
 
 // kind is the type of the group or fleet that a node belongs to.
 func (c *Cluster) kind(n Node) string {
-	for _, g := range c.Groups {
-		if val(g.Id) == n.Group {
-			return string(g.InstanceGroupType)
-		}
+	if g := c.group(n.Group); g != nil {
+		return string(g.InstanceGroupType)
 	}
-	for _, f := range c.Fleets {
-		if val(f.Id) == n.Group {
-			return string(f.InstanceFleetType)
-		}
+	if f := c.fleet(n.Group); f != nil {
+		return string(f.InstanceFleetType)
 	}
 	return ""
 }
@@ -352,12 +340,30 @@ func (c *call) owner(group string) *Cluster {
 }
 
 func (c *Cluster) group(id string) *types.InstanceGroup {
-	for i := range c.Groups {
-		if val(c.Groups[i].Id) == id {
-			return &c.Groups[i]
+	return first(c.Groups, func(g *types.InstanceGroup) bool { return val(g.Id) == id })
+}
+
+func (c *Cluster) fleet(id string) *types.InstanceFleet {
+	return first(c.Fleets, func(f *types.InstanceFleet) bool { return val(f.Id) == id })
+}
+
+// first is the first of a list that is meant, in its place, or nil.
+func first[T any](list []T, meant func(*T) bool) *T {
+	for i := range list {
+		if meant(&list[i]) {
+			return &list[i]
 		}
 	}
 	return nil
+}
+
+// all describes each of a list.
+func all[T any](list []T, describe func(T) T) []T {
+	out := make([]T, 0, len(list))
+	for _, x := range list {
+		out = append(out, describe(x))
+	}
+	return out
 }
 
 func (c *call) modifyInstanceGroups(in *emr.ModifyInstanceGroupsInput) (*emr.ModifyInstanceGroupsOutput, error) {
@@ -414,9 +420,9 @@ func (c *call) modifyInstanceFleet(in *emr.ModifyInstanceFleetInput) (*emr.Modif
 	if m == nil {
 		return nil, missing("instanceFleet")
 	}
-	i := slices.IndexFunc(cl.Fleets, func(f types.InstanceFleet) bool { return val(f.Id) == val(m.InstanceFleetId) })
+	f := cl.fleet(val(m.InstanceFleetId))
 	switch {
-	case i < 0:
+	case f == nil:
 		return nil, invalid("Instance fleet id '%s' is not valid.", val(m.InstanceFleetId))
 	case cl.groupState() != "RUNNING":
 		return nil, invalid("An instance fleet may only be modified when the cluster is running or waiting")
@@ -424,7 +430,6 @@ func (c *call) modifyInstanceFleet(in *emr.ModifyInstanceFleetInput) (*emr.Modif
 	if err := checkCounts(m.TargetOnDemandCapacity, m.TargetSpotCapacity); err != nil {
 		return nil, err
 	}
-	f := &cl.Fleets[i]
 	if m.TargetOnDemandCapacity != nil {
 		f.TargetOnDemandCapacity = m.TargetOnDemandCapacity
 	}

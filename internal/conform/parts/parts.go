@@ -35,6 +35,19 @@ func Dir(cache, part string) (string, error) {
 	return dir, nil
 }
 
+// Spark finds the Spark of the parts: its spark-submit, and the environment that it wants.
+func Spark(cache string) (submit string, env []string, err error) {
+	dir, err := Dir(cache, "spark-3.5.6")
+	if err != nil {
+		return "", nil, err
+	}
+	homes, err := filepath.Glob(filepath.Join(dir, "lib", "python3*", "site-packages", "pyspark"))
+	if err != nil || len(homes) == 0 {
+		return "", nil, fmt.Errorf("there is no pyspark in %s", dir)
+	}
+	return filepath.Join(homes[0], "bin", "spark-submit"), []string{"SPARK_HOME=" + homes[0], "PYSPARK_PYTHON=" + filepath.Join(dir, "bin", "python")}, nil
+}
+
 // SearchNode starts a node of OpenSearch or Elasticsearch with its data in a folder and
 // returns its URL. It ends with ctx, or by stop.
 func SearchNode(ctx context.Context, cache, part, data string, settings ...string) (url string, stop func(), err error) {
