@@ -63,7 +63,7 @@ schedule: { cron: "0 6 * * *", start: 2017-11-01, day: start }
 steps:
   upload: { copy: { from: "data/x_{{ ds_nodash }}.csv", to: "s3://lake/raw/x_{{ ds_nodash }}.csv" } }
   sums:   { after: upload, spark: { script: jobs/x.py, output: rows, args: ["{{ ds_nodash }}", "{{ output.rows }}"] } }
-  raw:    { after: upload, extract: { from: "s3://lake/raw/x_{{ ds_nodash }}.csv", columns: { category: string, amount: "decimal(12,2)" } } }
+  raw:    { after: [upload, sums], extract: { from: "s3://lake/raw/x_{{ ds_nodash }}.csv", columns: { category: string, amount: "decimal(12,2)" } } }
   both:   { sql: "select s.category, s.amount, count(*) as n, {{ ds }} as day from sums s join raw r on r.category = s.category group by s.category, s.amount", load: { to: s3://lake/out, partition_by: day, scope: run } }
 `})
 			mustRun(t, dir, "run", "p", "--date", "2017-11-06")

@@ -150,6 +150,9 @@ func (t Task) submit(ctx context.Context, r flow.Request, j flow.SparkJob, h Hom
 		maps.Copy(s.Conf, s3.Conf)
 		maps.Copy(env, s3.Env)
 		s.Jars = append(s.Jars, s3.Jars...)
+		if len(s3.Jars) > 0 {
+			delete(s.Conf, localImpl) // S3A buffers in files of Hadoop's own local file system, and no other
+		}
 	}
 	maps.Copy(s.Conf, j.Target)
 	maps.Copy(s.Conf, j.Conf)
@@ -210,12 +213,15 @@ logger.window.name = org.apache.spark.sql.execution.window.WindowExec
 logger.window.level = error
 `
 
+// localImpl sets what works on files of this machine.
+const localImpl = "spark.hadoop.fs.file.impl"
+
 // ours are the settings of the runner's sessions.
 func (t Task) ours() map[string]string {
 	c := sparkjob.Defaults()
 	c["spark.sql.shuffle.partitions"] = strconv.Itoa(max(4, 2*t.threads()))
 	// The raw file system writes no checksum files beside a dataset's.
-	c["spark.hadoop.fs.file.impl"] = "org.apache.hadoop.fs.RawLocalFileSystem"
+	c[localImpl] = "org.apache.hadoop.fs.RawLocalFileSystem"
 	return c
 }
 

@@ -53,6 +53,8 @@ class Files:
     def __init__(self, spark):
         self.jvm = spark._jvm
         self.conf = spark._jsc.hadoopConfiguration()
+        # Hadoop's own local file system would lay a checksum file beside each file.
+        self.jvm.org.apache.hadoop.fs.FileSystem.get(self.jvm.java.net.URI("file:///"), self.conf).setWriteChecksum(False)
 
     def path(self, uri):
         return self.jvm.org.apache.hadoop.fs.Path(uri)
