@@ -323,6 +323,15 @@ func TestPrune(t *testing.T) {
 	if n, err := s.Prune(t.Context(), "shop", Retention{Runs: 1}); n != 0 || err != nil {
 		t.Fatalf("within the grace: removed %d, %v", n, err)
 	}
+	// A fetch that failed, for its rejects say, has files and no manifest.
+	left := "lake/tm/data/shop/p.extract/20171106T000000Z/r2.1/part-0.parquet"
+	w, err := s.Bucket.Create(t.Context(), left, flow.Condition{})
+	if err == nil {
+		_, err = w.Commit()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.Now = func() time.Time { return base.Add(48 * time.Hour) }
 	if _, err := s.Prune(t.Context(), "shop", Retention{Runs: 2, InUse: map[string]bool{"r1": true}}); err != nil {
 		t.Fatal(err)
@@ -339,6 +348,9 @@ func TestPrune(t *testing.T) {
 	want := []string{"20171105T000000Z/r1.1/manifest.json", "20171105T000000Z/r1.2/manifest.json", "20171106T000000Z/r2.2/manifest.json"}
 	if !slices.Equal(got, want) {
 		t.Errorf("left %v, want %v", got, want)
+	}
+	if _, err := s.Bucket.Stat(t.Context(), left); flow.KindOf(err) != flow.NotFound {
+		t.Errorf("what an attempt without a manifest left is there: %v", err)
 	}
 	if _, err := s.CurrentDataset(t.Context(), slotOf("p", "20171104T000000Z")); flow.KindOf(err) != flow.NotFound {
 		t.Errorf("an expired time is still published: %v", err)

@@ -42,10 +42,16 @@ func appendNumber(b []byte, f float64) []byte {
 // prints them. It refuses Undefined, functions and numbers that are not finite, except
 // that an undefined item of an array is printed as null.
 func Encode(v any) ([]byte, error) {
-	return appendJSON(make([]byte, 0, 64), v, 0)
+	return appendJSON(make([]byte, 0, 64), v, 0, nil)
 }
 
-func appendJSON(b []byte, v any, depth int) ([]byte, error) {
+// EncodeNumbers is Encode with another text for some finite numbers: those for which number
+// gives one that is not empty.
+func EncodeNumbers(v any, number func(float64) (string, error)) ([]byte, error) {
+	return appendJSON(make([]byte, 0, 64), v, 0, number)
+}
+
+func appendJSON(b []byte, v any, depth int, number func(float64) (string, error)) ([]byte, error) {
 	if depth > maxValueDepth {
 		return nil, fmt.Errorf("encode value: nested more than %d deep", maxValueDepth)
 	}
@@ -59,6 +65,11 @@ func appendJSON(b []byte, v any, depth int) ([]byte, error) {
 		if math.IsInf(x, 0) || math.IsNaN(x) {
 			return nil, fmt.Errorf("encode number: %s is no JSON number", FormatNumber(x))
 		}
+		if number != nil {
+			if text, err := number(x); err != nil || text != "" {
+				return append(b, text...), err
+			}
+		}
 		return appendNumber(b, x), nil
 	case string:
 		return appendString(b, x), nil
@@ -71,7 +82,7 @@ func appendJSON(b []byte, v any, depth int) ([]byte, error) {
 			if it == Undefined {
 				it = nil
 			}
-			if b, err = appendJSON(b, it, depth+1); err != nil {
+			if b, err = appendJSON(b, it, depth+1, number); err != nil {
 				return nil, err
 			}
 		}
@@ -87,7 +98,7 @@ func appendJSON(b []byte, v any, depth int) ([]byte, error) {
 				b = append(b, ',')
 			}
 			b = append(appendString(b, k), ':')
-			if b, err = appendJSON(b, x.vals[i], depth+1); err != nil {
+			if b, err = appendJSON(b, x.vals[i], depth+1, number); err != nil {
 				return nil, err
 			}
 		}

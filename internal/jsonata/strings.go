@@ -143,7 +143,7 @@ func (s *stringer) value(b []byte, v any, depth int) ([]byte, error) {
 	case *tuple:
 		return s.value(b, x.at, depth+1)
 	}
-	return appendJSON(b, v, depth)
+	return appendJSON(b, v, depth, nil)
 }
 
 func fnString(c Call, args []any) (any, error) {

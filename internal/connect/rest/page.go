@@ -475,11 +475,14 @@ func (v *view) computed() ([]byte, jsontext.Kind, int64, error) {
 	if err != nil || got == jsonata.Undefined {
 		return nil, 0, 0, err
 	}
-	text, err := jsonata.Encode(got)
+	long, err := longNumbers(v.ans.body)
 	if err != nil {
 		return nil, 0, 0, err
 	}
-	b := []byte(text)
+	b, err := jsonata.EncodeNumbers(got, long.text)
+	if err != nil {
+		return nil, 0, 0, err
+	}
 	n := int64(0)
 	if a, ok := got.(*jsonata.Array); ok {
 		n = int64(a.Len())
