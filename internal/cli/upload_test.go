@@ -3,6 +3,8 @@ package cli
 import (
 	"bytes"
 	"fmt"
+	"io"
+	stdlog "log" // the type that httputil wants
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -32,7 +34,7 @@ func halfUpload(t *testing.T, server string, s3 *awss3.Client) {
 	}
 	for _, publish := range []string{"each", "together"} {
 		var victim atomic.Pointer[func()]
-		proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		proxy := &httputil.ReverseProxy{ErrorLog: stdlog.New(io.Discard, "", 0), Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.Out.Host = r.In.Host // it is signed
 		}}
