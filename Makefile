@@ -44,9 +44,9 @@ conformance: ## play the recorded judges of CASES
 bench: build ## measure, side by side with rivals
 	scripts/bench
 
-soak: build ## long tests: hundreds of kills (thirty of a Spark on a cluster), 100 million rows, every day of the PySpark example
+soak: build ## long tests: hundreds of kills (thirty of a Spark on a cluster), 100 million rows, every day of the PySpark example, Order 360 killed twice in each state
 	$(TEST) -tags $(TAGS),soak -run Soak -timeout 120m -count=1 -v ./internal/cli/...
-	scripts/parts spark
+	scripts/parts spark moto opensearch rest snowflake
 	$(TEST) -tags $(TAGS),soak,real -run SoakReal -parallel 1 -timeout 120m -count=1 -v ./internal/cli
 
 fmt: ## format

@@ -362,15 +362,18 @@ func postgres360(t *testing.T, dir string) string {
 	return url
 }
 
+// run360 is a day on a target.
+type run360 struct{ target, day string }
+
 // TestRealOrder360PySpark runs the example in PySpark over a stand-in for Snowflake, WireMock
-// and OpenSearch, S3 by tidemill local: two days on this machine's Spark, one on a cluster.
+// and OpenSearch, S3 by tidemill local: a day on this machine's Spark, the next on a cluster,
+// which goes on with the same store, lake and index.
 func TestRealOrder360PySpark(t *testing.T) {
-	node := startNode360(t, parts.OpenSearch)
-	order360PySpark(t, node, "spark", nil, days360[:2]...)
-	order360PySpark(t, node, "emr-local", nil, days360[0])
+	order360PySpark(t, startNode360(t, parts.OpenSearch), nil, run360{"spark", days360[0]}, run360{"emr-local", days360[1]})
 }
 
-func order360PySpark(t *testing.T, node node360, target string, kills []string, days ...string) {
+// order360PySpark makes runs, and kills the last of them again and again.
+func order360PySpark(t *testing.T, node node360, kills []string, runs ...run360) {
 	t.Helper()
 	t.Setenv("CATALOG_TOKEN", token360)
 	if err := call(t.Context(), http.MethodDelete, node.url+"/order_360*", nil); err != nil {
@@ -394,18 +397,16 @@ func order360PySpark(t *testing.T, node node360, target string, kills []string, 
 	}
 	secret360(t, c, readText(t, filepath.Dir(key), filepath.Base(key)))
 	env := []string{"TIDEMILL_NODE=" + nodeProgram(t)}
-	run := func(args ...string) {
-		t.Helper()
-		if out, err := process(t, dir, env, append([]string{"run", "--target", target}, args...)...).CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+	mustRun(t, dir, "run", "land")
+	var days []string
+	for _, r := range runs {
+		if out, err := process(t, dir, env, "run", "order_360", "--target", r.target, "--date", r.day).CombinedOutput(); err != nil {
+			t.Fatalf("%+v: %v\n%s", r, err, out)
 		}
+		days = append(days, r.day)
+		same360(t, expected360(t, days...), lake360(t, c.s3, "order_360"), rows360(t, node.documents(t)))
 	}
-	run("land")
-	for i, day := range days {
-		run("order_360", "--date", day)
-		same360(t, expected360(t, days[:i+1]...), lake360(t, c.s3, "order_360"), rows360(t, node.documents(t)))
-	}
-	kills360(t, dir, target, env, c.s3, node, days, kills)
+	kills360(t, dir, runs[len(runs)-1].target, env, c.s3, node, days, kills)
 	if alive := c.alive(t); len(alive) > 0 {
 		t.Errorf("alive: %v", alive)
 	}

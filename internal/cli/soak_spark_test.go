@@ -33,7 +33,13 @@ func TestSoakRealOrder360(t *testing.T) { order360OnOpenSearch(t, killsIn(states
 // kills the last in each of its states.
 func TestSoakRealOrder360PySpark(t *testing.T) {
 	node := startNode360(t, parts.OpenSearch)
+	all := func(target string) (runs []run360) {
+		for _, day := range days360 {
+			runs = append(runs, run360{target, day})
+		}
+		return runs
+	}
 	both := []string{"orders", "customers", "products.script", "products", "order_360.script", "order_360", "lake", "search", "lake.flip", "search.flip"}
-	order360PySpark(t, node, "spark", killsIn(both...), days360...)
-	order360PySpark(t, node, "emr-local", killsIn("customers", "products.script", "order_360", "search.flip"), days360...)
+	order360PySpark(t, node, killsIn(both...), all("spark")...)
+	order360PySpark(t, node, killsIn("customers", "products.script", "order_360", "search.flip"), all("emr-local")...)
 }
