@@ -211,11 +211,11 @@ func Traceback(log string) string {
 	return strings.TrimRight(strings.Join(out, "\n"), "\n")
 }
 
-// lastLines are the last lines of a program's stderr that are not its logger's.
+// lastLines are the last lines of a program's stderr that are neither its logger's nor EMR's.
 func lastLines(log string) string {
 	var out []string
 	for _, l := range strings.Split(log, "\n") {
-		if strings.TrimSpace(l) != "" && !logLine.MatchString(l) {
+		if strings.TrimSpace(l) != "" && !logLine.MatchString(l) && !strings.HasPrefix(l, "Command exiting with ret") {
 			out = append(out, l)
 		}
 	}

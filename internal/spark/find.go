@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/flow"
 )
@@ -44,11 +45,7 @@ func (h Home) Submit() string { return filepath.Join(h.Dir, "bin", "spark-submit
 func Find(w Where) (Home, error) {
 	op := "find Spark"
 	notFound := func(format string, args ...any) error {
-		version := w.Version
-		if version == "" {
-			version = DefaultVersion
-		}
-		return &flow.Error{Op: op, Kind: flow.NotFound, Err: fmt.Errorf(format, args...), Hint: "Run: tidemill spark install --version " + version}
+		return &flow.Error{Op: op, Kind: flow.NotFound, Err: fmt.Errorf(format, args...), Hint: "Run: tidemill spark install --version " + orDefault(w.Version)}
 	}
 	private := func(version string) (Home, bool) {
 		env := Environment(w.Cache, version)
@@ -76,11 +73,10 @@ func Find(w Where) (Home, error) {
 		h.Version = versionOf(h.Dir)
 	}
 	if w.Home == "" && (h.Dir == "" || w.Version != "" && h.Version != w.Version) {
-		version := w.Version
-		if version == "" {
-			version = DefaultVersion
+		p, ok := private(orDefault(w.Version))
+		if !ok && w.Version == "" {
+			p, ok = private(w.newest())
 		}
-		p, ok := private(version)
 		switch {
 		case ok:
 			h = p
@@ -94,6 +90,28 @@ func Find(w Where) (Home, error) {
 		return Home{}, notFound("%s is Spark %s, the target wants %s", h.Found, h.Version, w.Version)
 	}
 	return w.complete(h)
+}
+
+func orDefault(version string) string {
+	if version == "" {
+		return DefaultVersion
+	}
+	return version
+}
+
+// newest is the version of the private environment that was made last; empty if there is none.
+func (w Where) newest() string {
+	envs, err := filepath.Glob(filepath.Join(Environment(w.Cache, "*"), readyName))
+	if err != nil {
+		return ""
+	}
+	version, made := "", time.Time{}
+	for _, ready := range envs {
+		if i, err := os.Stat(ready); err == nil && i.ModTime().After(made) {
+			version, made = strings.TrimPrefix(filepath.Base(filepath.Dir(ready)), "spark-"), i.ModTime()
+		}
+	}
+	return version
 }
 
 // complete adds Python and Java.

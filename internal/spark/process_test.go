@@ -207,6 +207,23 @@ func TestFind(t *testing.T) {
 			t.Errorf("%+v: %+v %v", c.w, h, err)
 		}
 	}
+	// Whoever wants no version takes the private environment that there is.
+	cache := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(cache, "spark-4.0.2", "lib", "python3.11", "site-packages"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(fakeHome(t, "4.0.2"), filepath.Join(cache, "spark-4.0.2", "lib", "python3.11", "site-packages", "pyspark")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(cache, "spark-4.0.2", readyName), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := Find(Where{Path: bin, Cache: cache}); err != nil || h.Version != "4.0.2" {
+		t.Errorf("without a version: %+v %v", h, err)
+	}
+	if _, err := Find(Where{Path: bin, Cache: cache, Version: "3.5.6"}); err == nil {
+		t.Error("another version was taken")
+	}
 	_, err := Find(Where{Home: old, Path: "/nowhere"})
 	if e := new(flow.Error); !errors.As(err, &e) || e.Kind != flow.NotFound {
 		t.Errorf("without Python: %v", err)
