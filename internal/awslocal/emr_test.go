@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -178,6 +179,40 @@ func TestEMRSteps(t *testing.T) {
 }
 
 // apiError is the type and text of an error of AWS's.
+// TestEMRCause tells why a step failed from the log that says it, and of files what S3 calls them.
+func TestEMRCause(t *testing.T) {
+	t.Parallel()
+	c, s3, url := emrClient(t, Config{})
+	makeBucket(t, s3, "logs")
+	var info struct{ S3 struct{ Root string } }
+	resp, err := http.Get(url + "/_tidemill/info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	if err := json.NewDecoder(resp.Body).Decode(&info); err != nil {
+		t.Fatal(err)
+	}
+	for script, want := range map[string][2]string{
+		"echo 'usage: x'; echo 'x: error: no --bucket'; exit 2":                                                {"x: error: no --bucket", "stdout.gz"},
+		"echo hello; echo 'there is none' >&2; exit 1":                                                         {"there is none", "stderr.gz"},
+		"echo 'ValueError: no such day'; echo 'at last' >&2; exit 1":                                           {"ValueError: no such day", "stdout.gz"},
+		"echo 'java.io.FileNotFoundException: File " + info.S3.Root + "/logs/x.py does not exist' >&2; exit 1": {"java.io.FileNotFoundException: File s3://logs/x.py does not exist", "stderr.gz"},
+	} {
+		id := run(t, c, ask(func(in *awsemr.RunJobFlowInput) {
+			in.LogUri, in.Steps = aws.String("s3://logs/"), []emrtypes.StepConfig{shell("x", script)}
+		}))
+		list, err := c.ListSteps(t.Context(), &awsemr.ListStepsInput{ClusterId: &id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := awaitStep(t, c, id, *list.Steps[0].Id, emrtypes.StepStateFailed).Status.FailureDetails
+		if d == nil || aws.ToString(d.Message) != want[0] || !strings.HasSuffix(aws.ToString(d.LogFile), want[1]) {
+			t.Errorf("%s: %+v", script, d)
+		}
+	}
+}
+
 func apiError(err error) string {
 	var e smithy.APIError
 	if errors.As(err, &e) {

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemill/tidemill/internal/awsauth"
+	"github.com/tidemill/tidemill/internal/flow"
 )
 
 // TestLocal is tidemill local as a process: it tells what happens, at the time of its clock,
@@ -114,4 +115,15 @@ func without(list []string, what string) (out []string, n int) {
 		out = append(out, s)
 	}
 	return out, n
+}
+
+// An attempt that another process began has no age that is known here.
+func TestProgressOfAnothersAttempt(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for want, v := range map[string]*stepView{"step s-1 running  2s": {begun: now.Add(-2 * time.Second)}, "step s-1 running": {}} {
+		if got := describe(flow.Progress{Doing: "step s-1 running"}, v.since(now)); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }

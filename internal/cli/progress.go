@@ -185,6 +185,14 @@ func (w *watcher) warnings(name, output string) {
 	}
 }
 
+// since is how long an attempt has worked; 0 for one that another process began.
+func (v *stepView) since(now time.Time) time.Duration {
+	if v.begun.IsZero() {
+		return 0
+	}
+	return now.Sub(v.begun)
+}
+
 // Progress hears how far an attempt has come.
 func (w *watcher) Progress(run string, c machine.Command, p flow.Progress) {
 	if ours(c.State) {
@@ -208,16 +216,16 @@ func (w *watcher) Progress(run string, c machine.Command, p flow.Progress) {
 		}
 		if now.Sub(v.printed) > 10*time.Second {
 			v.printed = now
-			w.line("%s  %-24s %s", now.Local().Format("15:04:05"), v.name, describe(p, now.Sub(v.begun)))
+			w.line("%s  %-24s %s", now.Local().Format("15:04:05"), v.name, describe(p, v.since(now)))
 		}
 		return
 	}
 	if v.bar == nil {
-		begun, now := v.begun, w.a.now
+		begun, now := stepView{begun: v.begun}, w.a.now
 		v.bar = w.bars.AddBar(1000,
 			mpb.BarRemoveOnComplete(),
 			mpb.PrependDecorators(decor.Name(fmt.Sprintf("  %-24s", v.name))),
-			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return describe(*v.last.Load(), now().Sub(begun)) })))
+			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return describe(*v.last.Load(), begun.since(now())) })))
 	}
 	v.bar.SetCurrent(min(999, share(p)))
 }
@@ -244,10 +252,12 @@ func describe(p flow.Progress, took time.Duration) string {
 			parts = append(parts, size(int64(float64(p.Bytes)/s))+"/s")
 		}
 	}
-	parts = append(parts, short(took))
+	if took > 0 {
+		parts = append(parts, short(took))
+	}
 	s := strings.Join(parts, ", ")
 	if p.Doing != "" {
-		s = p.Doing + "  " + s
+		s = strings.TrimRight(p.Doing+"  "+s, " ")
 	}
 	return s
 }

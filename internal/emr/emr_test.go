@@ -251,6 +251,12 @@ ValueError: no such day' >&2; exit 3`
 		t.Errorf("the log is %q", log)
 	}
 
+	// A driver prints to stdout what its Python script writes, whether it is an exception or not.
+	_, _, err = do(t, e, "addStep.sync", request("x", 9, stepJSON(id, `echo 'orders.py: error: the following arguments are required: --bucket'; echo '26/11/28 03:52:34 INFO ShutdownHookManager: bye' >&2; exit 2`), log))
+	if err == nil || !strings.Contains(err.Error(), `"Message":"orders.py: error: the following arguments are required: --bucket\nexit status 2"`) || !strings.Contains(err.Error(), "/stdout") {
+		t.Errorf("the cause is %v", err)
+	}
+
 	if _, _, err := do(t, e, "terminateCluster.sync", request("cluster.terminate", 1, `{"ClusterId":"`+id+`"}`, nil)); err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ const maxLog = 4 << 20
 // Cause is what a step's logs say about its failure.
 type Cause struct {
 	Traceback string // the last lines of Python's, or Java's exception
+	Java      bool   // it is Java's
 	Exit      string // "exit status 1"
 	File      string // where it was read
 }
@@ -116,6 +117,7 @@ func logFiles(ctx context.Context, b flow.Bucket, prefix string) ([]string, erro
 
 func copyLogs(ctx context.Context, b flow.Bucket, dir, prefix string, names []string, w io.Writer) (Cause, error) {
 	var c Cause
+	said := map[string]string{} // by stdout and stderr: the last of it that tells something
 	for _, name := range names {
 		text, err := readLog(ctx, b, name)
 		if err != nil {
@@ -128,12 +130,21 @@ func copyLogs(ctx context.Context, b flow.Bucket, dir, prefix string, names []st
 		switch {
 		case strings.HasPrefix(file, "controller"):
 			c.Exit = exitStatus(text)
-		case strings.HasPrefix(file, "stderr"):
-			c.File, c.Traceback = dir+file, Traceback(string(text))
-			if c.Traceback == "" {
-				c.Traceback = lastLines(string(text))
+		case strings.HasPrefix(file, "stderr"), strings.HasPrefix(file, "stdout"):
+			said[file[:len("stdout")]] = lastLines(string(text))
+			// A driver prints what its Python script wrote to either to stdout.
+			if trace := Traceback(string(text)); trace != "" && (c.Traceback == "" || strings.HasPrefix(trace, "Traceback")) {
+				c.File, c.Traceback, c.Java = dir+file, trace, !strings.HasPrefix(trace, "Traceback")
+			} else if c.File == "" {
+				c.File = dir + file
 			}
 		}
+	}
+	if c.Traceback == "" {
+		c.Traceback = said["stderr"]
+	}
+	if c.Traceback == "" {
+		c.Traceback = said["stdout"]
 	}
 	return c, nil
 }

@@ -182,7 +182,7 @@ func (t *stepTask) Wait(ctx context.Context, r flow.Request, token flow.Token) (
 	if !done {
 		if f := t.e.c.Fault; f != nil {
 			if fault := f(ctx, aws.ToString(d.Step.Name)); fault != nil {
-				said.Traceback = fault.Error()
+				said.Traceback, said.Java = fault.Error(), false
 			}
 		}
 		explain(d.Step.Status, said)
@@ -201,6 +201,9 @@ func explain(s *types.StepStatus, said Cause) {
 		s.FailureDetails = &types.FailureDetails{}
 	}
 	f := s.FailureDetails
+	if said.Java && aws.ToString(f.Message) != "" {
+		said.Traceback = *f.Message // EMR names Java's exceptions itself
+	}
 	if text := said.String(); text != "" {
 		f.Message = &text
 	}

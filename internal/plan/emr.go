@@ -455,9 +455,25 @@ func (c *compiler) onStore(files []any) []any {
 			out[i] = f
 			continue
 		}
-		out[i] = c.stagedFile(text, c.pl.Pos)
+		out[i] = c.stagedFile(text, c.placeOf(text))
 	}
 	return out
+}
+
+// placeOf is where the pipeline names a file of a script.
+func (c *compiler) placeOf(name string) pipeline.Pos {
+	for _, e := range c.pl.Steps {
+		k := e.Value.Spark
+		if k == nil {
+			continue
+		}
+		for _, t := range slices.Concat([]pipeline.Template{k.Script}, k.PyFiles, k.Jars) {
+			if text, ok := c.constant(&t); ok && text == name {
+				return t.Pos
+			}
+		}
+	}
+	return c.pl.Pos
 }
 
 // fileURI is a file of the target as the cluster finds it.

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -222,6 +223,16 @@ func TestRefusals(t *testing.T) {
 		if m != nil || !strings.Contains(faults.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", c.steps, faults, c.want)
 		}
+	}
+}
+
+// A script that is not there is told of where the pipeline names it.
+func TestMissingScript(t *testing.T) {
+	t.Parallel()
+	p, pl := project(t, "", `{ a: { spark: { script: jobs/nope.py } } }`)
+	_, faults := plan.Compile(p, pl, plan.Options{Target: "cloud", Connectors: connectors(), File: func(string) (string, error) { return "", errors.New("no such file or directory") }})
+	if len(faults) != 1 || faults[0].Pos.String() != "pipelines/p.yaml:2:32" || !strings.Contains(faults[0].Message, "jobs/nope.py: no such file") {
+		t.Errorf("%v", faults)
 	}
 }
 

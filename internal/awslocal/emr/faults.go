@@ -3,6 +3,7 @@ package emr
 import (
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,7 +73,9 @@ func matches(pattern, name string) bool {
 	if pattern == "" {
 		return true
 	}
-	ok, err := path.Match(pattern, name) // patterns are checked when they are read
+	// A star stands for slashes too, which are in the names of a run's clusters and steps.
+	plain := strings.NewReplacer("/", "\x00")
+	ok, err := path.Match(plain.Replace(pattern), plain.Replace(name)) // patterns are checked when they are read
 	return err == nil && ok
 }
 

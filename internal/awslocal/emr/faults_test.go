@@ -10,6 +10,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// TestPatterns has a star stand for any characters, slashes too.
+func TestPatterns(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"", "x", true}, {"orders-*", "orders-20171106-abc123/cluster.create/1", true}, {"orders-*", "sales/cluster.create/1", false}, {"*/process/*", "orders-1/process/2", true},
+		{"*/process/*", "orders-1/sum/2", false}, {"*create/1", "a/cluster.create/1", true}, {"*create/1", "a/cluster.create/2", false},
+	} {
+		if matches(c.pattern, c.name) != c.want {
+			t.Errorf("%q meets %q: %t", c.pattern, c.name, !c.want)
+		}
+	}
+}
+
 // TestScriptFaults tells all faults of a script with their places.
 func TestScriptFaults(t *testing.T) {
 	t.Parallel()

@@ -118,15 +118,17 @@ const causeBytes = 64 << 10
 
 // cause is what a failed program said last that tells why, and in which log: a Python or Java
 // exception, which Spark's driver prints to stdout where the script is Python, or the last
-// line of stderr.
+// line of stderr, or of stdout.
 func (l *logs) cause() (message, log string) {
-	said, exception := lastWords(l.stderr)
+	message, exception := lastWords(l.stderr)
+	log = "stderr"
 	if !exception {
-		if other, ok := lastWords(l.stdout); ok {
-			return other, "stdout"
+		if other, ok := lastWords(l.stdout); ok || message == "" && other != "" {
+			message, log = other, "stdout"
 		}
 	}
-	return said, "stderr"
+	// Spark works on the folder of the buckets, and names a file by its place there.
+	return strings.ReplaceAll(message, l.w.Service.c.Files.Root()+"/", "s3://"), log
 }
 
 func lastWords(f *os.File) (line string, exception bool) {
