@@ -78,7 +78,7 @@ func copyExample(t testing.TB, name string) string {
 			return err
 		}
 		if d.IsDir() {
-			if rel == ".tidemill" || rel == "lake" {
+			if rel == ".tidemill" || rel == "lake" || rel == ".venv" {
 				return filepath.SkipDir
 			}
 			return os.MkdirAll(filepath.Join(dir, rel), 0o755)

@@ -214,3 +214,21 @@ func TestOrder360Kills(t *testing.T) {
 		}
 	}
 }
+
+// TestOrder360PySparkCompiles compiles the example in PySpark for each of its targets: what it
+// does is seen where there is a Spark.
+func TestOrder360PySparkCompiles(t *testing.T) {
+	t.Parallel()
+	dir := copyExample(t, "order-360-pyspark")
+	write(t, dir, map[string]string{"node/tidemill-node-linux-amd64": "a program"})
+	for target, want := range map[string]string{
+		"spark":     `"Resource": "arn:aws:states:::tidemill:spark"`,
+		"emr":       `"SNOWFLAKE_KEY=secretsmanager:shop/snowflake-key"`,
+		"emr-local": `"CATALOG_TOKEN=ssm:/shop/catalog-token"`,
+	} {
+		out, err := process(t, dir, []string{"TIDEMILL_NODE=" + filepath.Join(dir, "node")}, "compile", "order_360", "--target", target).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("%s lacks %s: %v\n%s", target, want, err, out[:min(len(out), 2000)])
+		}
+	}
+}
