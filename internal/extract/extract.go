@@ -145,8 +145,9 @@ func (rd *Reader) Read(ctx context.Context, src *Source, use flow.Schema, reject
 			p.Total += f.Size
 		}
 		rd.progress(p)
+		var told time.Time
 		for _, f := range src.Files {
-			if !rd.readFile(ctx, src, f, p, use, reject, stats, yield) {
+			if !rd.readFile(ctx, src, f, p, &told, use, reject, stats, yield) {
 				return
 			}
 			p.Bytes += f.Size
@@ -156,8 +157,8 @@ func (rd *Reader) Read(ctx context.Context, src *Source, use flow.Schema, reject
 	}
 }
 
-// readFile reads one file; p is how far the source is before it.
-func (rd *Reader) readFile(ctx context.Context, src *Source, f File, p flow.Progress, use flow.Schema, reject func(format.Reject) error, stats *format.Stats, yield func(flow.Batch, error) bool) bool {
+// readFile reads one file; p is how far the source is before it, told when that was said last.
+func (rd *Reader) readFile(ctx context.Context, src *Source, f File, p flow.Progress, told *time.Time, use flow.Schema, reject func(format.Reject) error, stats *format.Stats, yield func(flow.Batch, error) bool) bool {
 	in, err := os.Open(f.Path)
 	if err != nil {
 		return yield(nil, err)
@@ -171,7 +172,6 @@ func (rd *Reader) readFile(ctx context.Context, src *Source, f File, p flow.Prog
 	} else {
 		batches = format.ReadJSON(ctx, in, src.Kind == "ndjson", how)
 	}
-	last := time.Now()
 	for b, err := range batches {
 		if err != nil {
 			if strings.Contains(err.Error(), " is new") && src.Kind != "csv" {
@@ -182,8 +182,8 @@ func (rd *Reader) readFile(ctx context.Context, src *Source, f File, p flow.Prog
 		if !yield(b, nil) {
 			return false
 		}
-		if time.Since(last) > 200*time.Millisecond {
-			last = time.Now()
+		if time.Since(*told) > 200*time.Millisecond {
+			*told = time.Now()
 			now := p
 			now.Rows, now.Bytes = before.Read+mine.Read, min(p.Bytes+mine.Bytes, p.Total)
 			now.Fraction = float64(now.Bytes) / float64(max(p.Total, 1))
