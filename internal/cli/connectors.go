@@ -58,7 +58,7 @@ func (l *lookup) source(ctx context.Context, name string) (any, error) {
 		if b.Name != c.Type || b.source == nil {
 			continue
 		}
-		s, err := l.a.settings(name, c)
+		s, err := l.settings(ctx, name, c)
 		if err != nil {
 			return nil, err
 		}

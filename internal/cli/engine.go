@@ -44,7 +44,7 @@ func (a *app) runner(ctx context.Context, j journal, run runner.Run, t *pipeline
 	temp := filepath.Join(scratch, a.owner())
 	add(duckdb.Tasks(duckdb.TaskConfig{Lookup: l, Catalog: l.catalog, Store: store, Session: session(t), Temp: temp}))
 	a.learnSecrets(t)
-	add(move.Tasks(move.Config{Lookup: l, Store: store, Source: l.source, Sink: l.sink, Dir: a.project.Dir, Temp: temp, Resolve: a.resolve, Node: nodeFile}))
+	add(move.Tasks(move.Config{Lookup: l, Store: store, Source: l.source, Sink: l.sink, Dir: a.project.Dir, Temp: temp, Resolve: l.environment, Node: nodeFile}))
 	sparkTask := a.sparkTask(l, spark.Config{Store: store, Dir: filepath.Join(dir, "spark")}, t)
 	aws := a.remote(l, run.Key.Target)
 	if t.Engine == "emr" {
@@ -162,7 +162,7 @@ func (a *app) learn(m pipeline.Map[pipeline.Any]) {
 		if text, ok := e.Value.Constant(); ok {
 			refs, _ := flow.SecretRefs(fmt.Sprint(text))
 			for _, r := range refs {
-				if v, err := readSecret(r); err == nil {
+				if v, err := ownSecret(r); err == nil {
 					a.addSecret(v)
 				}
 			}

@@ -160,7 +160,7 @@ func (l *lookup) aws(ctx context.Context, name string) (awsauth.Config, error) {
 		if !ok {
 			return awsauth.Config{}, usage("unknown connection %q", name)
 		}
-		settings, err := l.a.settings(name, c)
+		settings, err := l.settings(ctx, name, c)
 		if err != nil {
 			return awsauth.Config{}, err
 		}
@@ -181,21 +181,25 @@ func (l *lookup) aws(ctx context.Context, name string) (awsauth.Config, error) {
 }
 
 // settings resolves a connection's keys, its secrets among them.
-func (a *app) settings(name string, c pipeline.Connection) (flow.Settings, error) {
+func (l *lookup) settings(ctx context.Context, name string, c pipeline.Connection) (flow.Settings, error) {
 	var def flow.Connector
 	for _, k := range connectors() {
 		if k.Name == c.Type {
 			def = k
 		}
 	}
-	out, err := a.resolveKeys(c.Keys, def.Keys)
+	via := l.t.AWS.Value
+	if c.Type == awsauth.Connector.Name {
+		via = "" // what signs cannot be read with its own signature
+	}
+	out, err := l.resolveKeys(ctx, via, c.Keys, def.Keys)
 	if err != nil {
 		return nil, fmt.Errorf("connection %s: %w", name, err)
 	}
 	return out, nil
 }
 
-func (a *app) resolveKeys(m pipeline.Map[pipeline.Any], keys []flow.Key) (map[string]any, error) {
+func (l *lookup) resolveKeys(ctx context.Context, via string, m pipeline.Map[pipeline.Any], keys []flow.Key) (map[string]any, error) {
 	secret := map[string]bool{}
 	below := map[string][]flow.Key{}
 	for _, k := range keys {
@@ -204,7 +208,7 @@ func (a *app) resolveKeys(m pipeline.Map[pipeline.Any], keys []flow.Key) (map[st
 	out := map[string]any{}
 	for _, e := range m {
 		if sub, ok := e.Value.Value.(pipeline.Map[pipeline.Any]); ok {
-			v, err := a.resolveKeys(sub, below[e.Key])
+			v, err := l.resolveKeys(ctx, via, sub, below[e.Key])
 			if err != nil {
 				return nil, err
 			}
@@ -217,34 +221,52 @@ func (a *app) resolveKeys(m pipeline.Map[pipeline.Any], keys []flow.Key) (map[st
 		}
 		if text, isText := v.(string); isText {
 			var err error
-			if v, err = a.resolve(text); err != nil {
+			if v, err = l.resolve(ctx, via, text); err != nil {
 				return nil, fmt.Errorf("key %s: %w", e.Key, err)
 			}
 		}
 		if secret[e.Key] {
-			a.addSecret(fmt.Sprint(v))
+			l.a.addSecret(fmt.Sprint(v))
 		}
 		out[e.Key] = v
 	}
 	return out, nil
 }
 
-// resolve puts the values of ${…} into a text. Each is a secret.
-func (a *app) resolve(text string) (string, error) {
+// resolve puts the values of ${…} into a text. Each is a secret. AWS's stores are asked
+// through the aws connection via.
+func (l *lookup) resolve(ctx context.Context, via, text string) (string, error) {
 	refs, _ := flow.SecretRefs(text)
 	for _, r := range refs {
-		v, err := readSecret(r)
+		v, err := l.secret(ctx, via, r)
 		if err != nil {
 			return "", err
 		}
-		a.addSecret(v)
-		text = strings.ReplaceAll(text, "${"+r.Store+":"+r.Name+"}", v)
+		l.a.addSecret(v)
+		text = strings.ReplaceAll(text, r.String(), v)
 	}
 	return text, nil
 }
 
-func readSecret(r flow.SecretRef) (string, error) {
-	op := "read ${" + r.Store + ":" + r.Name + "}"
+// environment puts the values of ${…} into a variable of a program.
+func (l *lookup) environment(ctx context.Context, text string) (string, error) {
+	return l.resolve(ctx, l.t.AWS.Value, text)
+}
+
+func (l *lookup) secret(ctx context.Context, via string, r flow.SecretRef) (string, error) {
+	if !r.OnCluster() {
+		return ownSecret(r)
+	}
+	cfg, err := l.aws(ctx, via)
+	if err != nil {
+		return "", err
+	}
+	return awsauth.Secret(ctx, cfg, r)
+}
+
+// ownSecret reads a secret of this machine.
+func ownSecret(r flow.SecretRef) (string, error) {
+	op := "read " + r.String()
 	switch r.Store {
 	case "env":
 		if v, ok := os.LookupEnv(r.Name); ok {
@@ -266,7 +288,7 @@ func readSecret(r flow.SecretRef) (string, error) {
 		}
 		return strings.TrimRight(string(b), "\r\n"), nil
 	}
-	return "", &flow.Error{Op: op, Kind: flow.Invalid, Err: fmt.Errorf("the store %s is not built yet", r.Store), Hint: "use ${env:…} or ${file:…}"}
+	return "", &flow.Error{Op: op, Kind: flow.Invalid, Err: errors.New("it is no secret of this machine")}
 }
 
 // overrideConnections reads TIDEMILL_CONN_NAME and AIRFLOW_CONN_NAME.

@@ -76,7 +76,7 @@ func (l *lookup) test(ctx context.Context, name string, c pipeline.Connection) (
 		said, err := s.(flow.Tester).Test(ctx)
 		return said, errors.Join(err, l.closeSinks())
 	case "s3":
-		s, err := l.a.settings(name, c)
+		s, err := l.settings(ctx, name, c)
 		if err != nil {
 			return "", err
 		}

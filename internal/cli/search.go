@@ -31,7 +31,7 @@ func (l *lookup) sink(ctx context.Context, name string) (flow.Sink, error) {
 	if !ok {
 		return nil, usage("unknown connection %q", name)
 	}
-	settings, err := l.a.settings(name, c)
+	settings, err := l.settings(ctx, name, c)
 	if err != nil {
 		return nil, err
 	}

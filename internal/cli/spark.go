@@ -88,13 +88,13 @@ func stepSpark(_ context.Context, version string) (*emrlocal.Spark, error) {
 }
 
 // secretField gives the value of CONNECTION.FIELD.
-func (l *lookup) secretField(ref string) (flow.Secret, error) {
+func (l *lookup) secretField(ctx context.Context, ref string) (flow.Secret, error) {
 	name, field, _ := strings.Cut(ref, ".")
 	c, ok := l.connection(name)
 	if !ok {
 		return flow.Secret{}, usage("unknown connection %q", name)
 	}
-	settings, err := l.a.settings(name, c)
+	settings, err := l.settings(ctx, name, c)
 	if err != nil {
 		return flow.Secret{}, err
 	}

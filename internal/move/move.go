@@ -24,7 +24,7 @@ type Config struct {
 	// PartBytes is about how large a fetched dataset's file grows before the next begins; 0: 256 MiB.
 	PartBytes int64
 	// Resolve puts the values of ${…} into the environment of a run; nil leaves them.
-	Resolve func(text string) (string, error)
+	Resolve func(ctx context.Context, text string) (string, error)
 	// Node finds the program of cluster nodes by its file's name; nil: there is none.
 	Node   func(name string) (string, error)
 	Client *http.Client  // for https:// sources; nil: one with sensible limits

@@ -45,7 +45,7 @@ func (m *mover) run(ctx context.Context, r flow.Request) (json.RawMessage, error
 	}
 	if m.Resolve != nil {
 		for k, v := range job.Env {
-			text, err := m.Resolve(v)
+			text, err := m.Resolve(ctx, v)
 			if err != nil {
 				return nil, &flow.Error{Op: op, Kind: flow.KindOf(err), Hint: flow.HintOf(err), Err: fmt.Errorf("env %s: %w", k, err)}
 			}

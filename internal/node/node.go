@@ -163,7 +163,8 @@ func (n *node) exec(ctx context.Context, args []string) (int, error) {
 		if !ok {
 			return exitUsage, fmt.Errorf("exec: --secret %s: VAR=secretsmanager:NAME is wanted", name)
 		}
-		v, err := n.secret(ctx, of)
+		store, what, _ := strings.Cut(of, ":")
+		v, err := n.secret(ctx, flow.SecretRef{Store: store, Name: what})
 		if err != nil {
 			return exitFailed, err
 		}

@@ -105,7 +105,7 @@ func (l *places) resolve(ctx context.Context, v any) (any, error) {
 	case string:
 		refs, _ := flow.SecretRefs(v)
 		for _, r := range refs {
-			secret, err := l.n.secret(ctx, r.Store+":"+r.Name)
+			secret, err := l.n.secret(ctx, r)
 			if err != nil {
 				return nil, err
 			}

@@ -40,7 +40,7 @@ type Config struct {
 	// S3 says how s3:// is reached; need tells whether the job is known to use it. nil: not at all.
 	S3 func(ctx context.Context, h Home, need bool) (S3, error)
 	// Secret gives the value of CONNECTION.FIELD.
-	Secret func(ref string) (flow.Secret, error)
+	Secret func(ctx context.Context, ref string) (flow.Secret, error)
 }
 
 // S3 is how a driver reaches s3://.
@@ -131,7 +131,7 @@ func decode(r flow.Request, into any) error {
 func (t Task) submit(ctx context.Context, r flow.Request, j flow.SparkJob, h Home, p process) (s sparkjob.Submit, env map[string]string, err error) {
 	env = map[string]string{}
 	for name, ref := range j.Secrets {
-		v, err := t.Secret(ref)
+		v, err := t.Secret(ctx, ref)
 		if err != nil {
 			return s, nil, fmt.Errorf("secret %s: %w", name, err)
 		}
