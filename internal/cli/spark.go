@@ -247,7 +247,7 @@ func (a *app) sparkCommand() *cobra.Command {
 			return nil
 		},
 	}
-	install.Flags().StringVar(&in.Version, "version", spark.DefaultVersion, "the version; 3.5.6 and 4.0.2 are tested")
+	install.Flags().StringVar(&in.Version, "version", spark.DefaultVersion, "the version; 3.5.6 is tested at every change, 4.0.2 was tried")
 	install.Flags().BoolVar(&in.S3A, "s3a", false, "also the jars that let s3:// go over HTTP, for AWS and other S3 servers")
 	install.Flags().StringVar(&in.Maven, "maven", "", "where the jars come from (default: Maven Central)")
 	c.AddCommand(install)
