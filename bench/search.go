@@ -27,6 +27,23 @@ import (
 var searchSchema = flow.Schema{{Name: "order_line_id", Type: "bigint"}, {Name: "customer_id", Type: "string"}, {Name: "order_date", Type: "date"}, {Name: "region", Type: "string"},
 	{Name: "product", Type: "string"}, {Name: "quantity", Type: "int"}, {Name: "amount", Type: "decimal(12,2)"}, {Name: "status", Type: "string"}, {Name: "note", Type: "string"}}
 
+// searchFields are what the loads say of fields beyond their types: codes are found as a whole,
+// notes by word. All three load under the same mapping.
+const searchFields = `{"customer_id": "keyword", "region": "keyword", "status": "keyword", "note": "text"}`
+
+// searchIndex is the body that makes a rival's index.
+func searchIndex() ([]byte, error) {
+	var fields map[string]string
+	if err := json.Unmarshal([]byte(searchFields), &fields); err != nil {
+		return nil, err
+	}
+	mapping := opensearch.MappingOf(searchSchema)
+	for name, kind := range fields {
+		mapping["properties"].(map[string]any)[name] = map[string]any{"type": kind}
+	}
+	return json.Marshal(map[string]any{"settings": map[string]any{"index": map[string]any{"refresh_interval": "-1"}}, "mappings": mapping})
+}
+
 // rawWorkers send the rival's bodies: as many as fill the node.
 const rawWorkers = 2
 
@@ -34,10 +51,10 @@ const rawWorkers = 2
 const pythonBulk = `
 import json, sys
 from opensearchpy import OpenSearch, helpers
-url, index, file = sys.argv[1:]
+url, index, file, made = sys.argv[1:]
 client = OpenSearch([url], timeout=120)
 client.indices.delete(index=index, ignore=[404])
-client.indices.create(index=index, body={"settings": {"index": {"refresh_interval": "-1"}}})
+client.indices.create(index=index, body=json.loads(made))
 def actions():
     with open(file) as f:
         for head in f:
@@ -73,11 +90,15 @@ func search(ctx context.Context, s settings) error {
 		return err
 	}
 	docs := strconv.Itoa(s.docs)
+	made, err := searchIndex()
+	if err != nil {
+		return err
+	}
 	if _, err := spend(ctx, s.dir, self, "child", "raw", url, ndjson); err != nil { // a node that has just started is slow
 		return err
 	}
 	c, err := medians(ctx, s.rounds, s.dir, []string{self, "child", "search", url, parquet, docs}, []string{self, "child", "raw", url, ndjson},
-		[]string{self, "child", "search", url, parquet, docs, "gzip"}, []string{filepath.Join(python, "bin", "python"), "-c", pythonBulk, url, "py", ndjson})
+		[]string{self, "child", "search", url, parquet, docs, "gzip"}, []string{filepath.Join(python, "bin", "python"), "-c", pythonBulk, url, "py", ndjson, string(made)})
 	if err != nil {
 		return err
 	}
@@ -172,7 +193,7 @@ func searchChild(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	w := flow.Write{Load: flow.Load{Pipeline: "bench", Step: "search", Time: "20171106T000000Z"}, Run: "r", Attempt: 1, Mode: "swap", Period: "all", Index: "ours", Schema: searchSchema, Count: rows,
+	w := flow.Write{Load: flow.Load{Pipeline: "bench", Step: "search", Time: "20171106T000000Z"}, Run: "r", Attempt: 1, Mode: "swap", Period: "all", Index: "ours", Schema: searchSchema, Mapping: json.RawMessage(searchFields), Count: rows,
 		ID: []string{"order_line_id"}, Log: io.Discard, Progress: func(flow.Progress) {}, Dead: func(d flow.DeadLetter) error { return errors.New(d.Reason) }}
 	staged, err := s.Stage(ctx, w, fileRows(ctx, args[2]))
 	if err != nil {
@@ -184,11 +205,11 @@ func searchChild(ctx context.Context, args []string) error {
 
 // searchRaw is raw URL NDJSON: bodies of 5 MB as they lie in the file, by a few workers.
 func searchRaw(ctx context.Context, args []string) error {
-	mapping, err := json.Marshal(map[string]any{"settings": map[string]any{"index": map[string]any{"refresh_interval": "-1"}}, "mappings": opensearch.MappingOf(searchSchema)})
+	made, err := searchIndex()
 	if err != nil {
 		return err
 	}
-	for _, r := range []struct{ method, path, body string }{{"DELETE", "/raw?ignore_unavailable=true", ""}, {"PUT", "/raw", string(mapping)}} {
+	for _, r := range []struct{ method, path, body string }{{"DELETE", "/raw?ignore_unavailable=true", ""}, {"PUT", "/raw", string(made)}} {
 		if err := post(ctx, r.method, args[1]+r.path, []byte(r.body)); err != nil {
 			return err
 		}
