@@ -94,8 +94,10 @@ func search(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	if _, err := spend(ctx, s.dir, self, "child", "raw", url, ndjson); err != nil { // a node that has just started is slow
-		return err
+	for range 2 { // a node that has just started is slow
+		if _, err := spend(ctx, s.dir, self, "child", "raw", url, ndjson); err != nil {
+			return err
+		}
 	}
 	c, err := medians(ctx, s.rounds, s.dir, []string{self, "child", "search", url, parquet, docs}, []string{self, "child", "raw", url, ndjson},
 		[]string{self, "child", "search", url, parquet, docs, "gzip"}, []string{filepath.Join(python, "bin", "python"), "-c", pythonBulk, url, "py", ndjson, string(made)})

@@ -59,7 +59,7 @@ func SearchNode(ctx context.Context, cache, part, data string, settings ...strin
 	if err != nil {
 		return "", nil, err
 	}
-	class, jvm := "OsNode", []string{"-Xms512m", "-Xmx1g", "-XX:+UseSerialGC", "-Dlog4j2.configurationFile=log4j2.properties", "-Dlog4j2.disable.jmx=true"}
+	class, jvm := "OsNode", []string{"-Xms512m", "-Xmx2g", "-XX:+UseParallelGC", "-Dlog4j2.configurationFile=log4j2.properties", "-Dlog4j2.disable.jmx=true"}
 	if part == Elasticsearch {
 		class, jvm = "EsNode", append(jvm, "-Des.modules=modules")
 	}
