@@ -146,11 +146,10 @@ func TestMemoryLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestKill: the S3 process does not outlive its parent, and the state is whole.
-func TestKill(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], serveArg, dir)
+// serving starts the server as a process of its own, over a folder.
+func serving(t *testing.T, dir string) (cmd *exec.Cmd, url string) {
+	t.Helper()
+	cmd = exec.CommandContext(t.Context(), os.Args[0], serveArg, dir) //nolint:gosec // ourselves
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +161,15 @@ func TestKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, _ := client(t, strings.TrimSpace(line), awsauth.Settings{})
+	return cmd, strings.TrimSpace(line)
+}
+
+// TestKill: the S3 process does not outlive its parent, and the state is whole.
+func TestKill(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cmd, url := serving(t, dir)
+	c, _ := client(t, url, awsauth.Settings{})
 	makeBucket(t, c, "lake")
 	put(t, c, "lake", "x", "1")
 	var pids []int
@@ -199,7 +206,7 @@ func TestKill(t *testing.T) {
 			t.Fatalf("process %d is still there", pids[0])
 		}
 	}
-	url, _ := start(t, Config{Dir: dir})
+	url, _ = start(t, Config{Dir: dir})
 	c, _ = client(t, url, awsauth.Settings{})
 	if got := get(t, c, "lake", "x"); got != "1" {
 		t.Errorf("got %q", got)

@@ -1,7 +1,6 @@
 package awslocal
 
 import (
-	"bufio"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -405,19 +403,8 @@ func TestEMRCancel(t *testing.T) {
 func TestEMRKilled(t *testing.T) {
 	t.Parallel()
 	dir, marks := t.TempDir(), t.TempDir()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], serveArg, dir) //nolint:gosec // ourselves
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, cfg := client(t, strings.TrimSpace(line), awsauth.Settings{})
+	cmd, url := serving(t, dir)
+	_, cfg := client(t, url, awsauth.Settings{})
 	c := awsemr.NewFromConfig(cfg)
 	id := run(t, c, ask(func(in *awsemr.RunJobFlowInput) {
 		in.Steps = []emrtypes.StepConfig{shell("long", "timeout 300 setsid bash -c 'trap \"\" TERM HUP; echo $$ > "+marks+"/pid; sleep 300'"), shell("next", "true")}

@@ -3,10 +3,8 @@
 package awslocal
 
 import (
-	"bufio"
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -122,19 +120,8 @@ func TestRealSparkSteps(t *testing.T) {
 func TestRealSparkKilled(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], serveArg, dir) //nolint:gosec // ourselves
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	s3, cfg := client(t, strings.TrimSpace(line), awsauth.Settings{})
+	cmd, url := serving(t, dir)
+	s3, cfg := client(t, url, awsauth.Settings{})
 	c := awsemr.NewFromConfig(cfg)
 	makeBucket(t, s3, "shop")
 	put(t, s3, "shop", "wait.py", "import time\nfrom pyspark.sql import SparkSession\ns = SparkSession.builder.getOrCreate()\ns.range(1).write.parquet('s3://shop/began')\ntime.sleep(600)\n")

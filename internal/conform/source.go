@@ -2,7 +2,9 @@ package conform
 
 import (
 	"context"
+	"iter"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -240,4 +242,23 @@ func Pages(t *testing.T, c PagesCase) {
 			}
 		})
 	}
+}
+
+// Shown are a reading's columns, as name:type, and its rows as lines of JSON.
+func Shown(t *testing.T, columns flow.Schema, rows iter.Seq2[flow.Batch, error]) (words, lines []string) {
+	t.Helper()
+	for _, c := range columns {
+		words = append(words, c.Name+":"+c.Type)
+	}
+	var text strings.Builder
+	for b, err := range rows {
+		if err == nil {
+			err = format.WriteNDJSON(&text, b)
+			b.Release()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return words, strings.Split(strings.TrimSpace(text.String()), "\n")
 }

@@ -108,26 +108,12 @@ func types(t *testing.T, s *postgres.Source) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var words []string
-	for _, c := range found {
-		words = append(words, c.Name+":"+c.Type)
-	}
+	words, got := conform.Shown(t, found, rows)
 	want := "id:int bool:boolean si:smallint i:int bi:bigint f4:float f8:double num:decimal(12,2) anynum:string s:string vc:string c:string b:binary day:date tm:string ts:timestamp_ntz tstz:timestamp " +
 		"iv:string e:string u:string j:string jb:string inet:string l:array<int> tl:array<string> p:string d2:array<int>"
 	if d := cmp.Diff(strings.Fields(want), words); d != "" {
 		t.Error(d)
 	}
-	var text strings.Builder
-	for b, err := range rows {
-		if err == nil {
-			err = format.WriteNDJSON(&text, b)
-			b.Release()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	got := strings.Split(strings.TrimSpace(text.String()), "\n")
 	full := `{"id":1,"bool":true,"si":-32768,"i":2147483647,"bi":9223372036854775807,"f4":1.5,"f8":0.1,"num":1234567890.12,"anynum":"123456789012345678901234567890.1234567890","s":"te\"xt\\","vc":"vc","c":"c  ","b":"3q2+7w==",` +
 		`"day":"2026-01-05","tm":"10:11:12.5","ts":"2026-01-05T10:11:12.123456","tstz":"2026-01-05T08:11:12Z","iv":"P1DT1H30M","e":"ok","u":"7f9c1d2e-0000-4000-8000-000000000001","j":"{\"a\": 1}","jb":"{\"a\": 1}","inet":"10.0.0.1",` +
 		`"l":[1,null,3],"tl":["a,b","c\"d\\",null,"NULL",""],"p":"(1,2)","d2":null}`

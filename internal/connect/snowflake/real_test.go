@@ -83,25 +83,11 @@ func TestReal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var words []string
-		for _, c := range found {
-			words = append(words, c.Name+":"+c.Type)
-		}
+		words, got := conform.Shown(t, found, rows)
 		want := "ID:decimal(38,0) B:boolean N380:decimal(38,0) N9:bigint N122:decimal(12,2) N3810:decimal(38,10) F:double S:string BIN:binary D:date T:string NTZ:timestamp_ntz LTZ:timestamp TZ:timestamp V:string O:string A:string"
 		if d := cmp.Diff(strings.Fields(want), words); d != "" {
 			t.Error(d)
 		}
-		var text strings.Builder
-		for b, err := range rows {
-			if err == nil {
-				err = format.WriteNDJSON(&text, b)
-				b.Release()
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		got := strings.Split(strings.TrimSpace(text.String()), "\n")
 		full := `{"ID":1,"B":true,"N380":1234567890123456789,"N9":123456789,"N122":1234567890.12,"N3810":1.0000000001,"F":0.1,"S":"text","BIN":"3q2+7w==","D":"2026-01-05","T":"10:11:12",` +
 			`"NTZ":"2026-01-05T10:11:12.123456","LTZ":"2026-01-05T10:11:12Z","TZ":"2026-01-05T08:11:12Z","V":"{\"a\":1}","O":"{\"k\":\"v\"}","A":"[1,2]"}`
 		if d := cmp.Diff(full, got[0]); d != "" {
